@@ -1,0 +1,5 @@
+//! To come.
+
+pub mod identity;
+pub mod settings;
+pub mod telemetry;

@@ -1,0 +1,102 @@
+//! What the contract says of itself, and what its types must be able to do.
+
+use proc_macro2::{Ident, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::{Type, spanned::Spanned};
+
+use super::{
+    model::{Answer, Argument, Auth, Contract, Operation, Place},
+    server::kind,
+};
+use crate::names::doc_text;
+
+pub fn write(contract: &Contract) -> TokenStream {
+    let Contract { name, version, vis, ident, attributes, operations } = contract;
+    let constant = contract.constant();
+    let about = format!(" The description of [`{ident}`]: its name, version and operations.");
+    let doc = doc_text(attributes, "\n");
+    let described = operations.iter().map(|operation| describe(&name.value(), operation));
+    let documented = operations.iter().map(document);
+    let able = operations.iter().map(able);
+    quote! {
+        #[doc = #about]
+        #vis static #constant: ::strangler::Contract = ::strangler::Contract {
+            name: #name,
+            version: #version,
+            doc: #doc,
+            operations: &[#(#described),*],
+            openapi: || ::strangler::__rt::Document::new(&#constant) #(#documented)* .finish(),
+        };
+
+        const _: fn() = || {
+            #(#able)*
+        };
+    }
+}
+
+fn describe(module: &str, operation: &Operation) -> TokenStream {
+    let Operation { attributes, path, .. } = operation;
+    let name = operation.plain_name();
+    let id = format!("{module}.{name}");
+    let doc = doc_text(attributes, "\n");
+    let kind = kind(operation.kind);
+    let method = Ident::new(&operation.method.key().to_uppercase(), proc_macro2::Span::call_site());
+    let auth = match &operation.auth {
+        Auth::Public => quote!(Public),
+        Auth::SignedIn => quote!(SignedIn),
+        Auth::Scope(scope) => quote!(Scope(#scope)),
+    };
+    quote! {
+        ::strangler::Operation {
+            name: #name,
+            id: #id,
+            kind: #kind,
+            method: ::strangler::__rt::Method::#method,
+            path: #path,
+            auth: ::strangler::Auth::#auth,
+            doc: #doc,
+        }
+    }
+}
+
+fn document(operation: &Operation) -> TokenStream {
+    let Operation { index, arguments, answer, error, .. } = operation;
+    let inputs = arguments.iter().map(|Argument { ident, ty, place }| match place {
+        Place::Path(_) => {
+            let name = ident.to_string();
+            quote!(.path_param::<#ty>(#name))
+        }
+        Place::Query => quote!(.query::<#ty>()),
+        Place::Header(name, inner) => quote!(.header::<#inner>(#name)),
+        Place::Body => quote!(.body::<#ty>()),
+    });
+    let answer = match answer {
+        Answer::Value(ty) => quote!(.value::<#ty>()),
+        Answer::Put(ty) => quote!(.put::<#ty>()),
+        Answer::Done => quote!(.done()),
+        Answer::Accepted(ty) => quote!(.accepted::<#ty>()),
+    };
+    let etag = operation.etag.as_ref().map(|_| quote!(.etag()));
+    let next = operation.next.as_ref().map(|_| quote!(.next()));
+    quote!(.operation(#index, |op| op #(#inputs)* #answer #etag #next .problems::<#error>()))
+}
+
+/// Names what a type lacks at the place where the contract uses it.
+fn able(operation: &Operation) -> TokenStream {
+    let assert = |what: &str, ty: &Type| {
+        let what = Ident::new(what, ty.span());
+        quote_spanned!(ty.span()=> ::strangler::__rt::#what::<#ty>();)
+    };
+    let arguments = operation.arguments.iter().map(|Argument { ty, place, .. }| match place {
+        Place::Path(_) => assert("is_path_parameter", ty),
+        Place::Query => assert("is_query", ty),
+        Place::Header(_, inner) => assert("is_header", inner),
+        Place::Body => assert("is_body", ty),
+    });
+    let answer = match &operation.answer {
+        Answer::Value(ty) | Answer::Put(ty) | Answer::Accepted(ty) => Some(assert("is_answer", ty)),
+        Answer::Done => None,
+    };
+    let error = assert("is_error", &operation.error);
+    quote!(#(#arguments)* #answer #error)
+}

@@ -1,0 +1,138 @@
+//! Reads the trait and the attribute's own arguments.
+
+use proc_macro2::{Ident, TokenStream};
+use syn::{
+    Expr, ExprLit, Item, ItemTrait, Lit, LitStr, Token, TraitItem,
+    ext::IdentExt,
+    parse::{Parse, ParseStream, Parser},
+    punctuated::Punctuated,
+};
+
+use super::{checks, model::Contract, operation};
+use crate::{mistakes::Mistakes, names};
+
+/// `key = value` in an attribute.
+pub struct Entry {
+    pub key: Ident,
+    pub value: Expr,
+}
+
+impl Parse for Entry {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let key = input.call(Ident::parse_any)?;
+        input.parse::<Token![=]>()?;
+        Ok(Self { key, value: input.parse()? })
+    }
+}
+
+/// `key = value, …`
+pub type Entries = Punctuated<Entry, Token![,]>;
+
+/// The text, if the expression is a string literal.
+pub fn text(value: &Expr) -> Option<LitStr> {
+    match value {
+        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Some(text.clone()),
+        Expr::Group(group) => text(&group.expr),
+        _ => None,
+    }
+}
+
+/// The contract, or all that is wrong with it.
+pub fn contract(arguments: TokenStream, item: TokenStream) -> syn::Result<Contract> {
+    let mut mistakes = Mistakes::default();
+    let head = head(arguments, &mut mistakes);
+    let item = match syn::parse2::<Item>(item)? {
+        Item::Trait(item) => item,
+        other => {
+            mistakes.at(other, "a contract is a trait: put `#[contract(…)]` on `pub trait …`");
+            mistakes.check()?;
+            unreachable!("a mistake was just added");
+        }
+    };
+    plain_trait(&item, &mut mistakes);
+    let mut operations = Vec::new();
+    let mut index = 0;
+    for item in item.items {
+        match item {
+            TraitItem::Fn(method) => {
+                operations.extend(operation::read(index, method, &mut mistakes));
+                index += 1;
+            }
+            other => mistakes.at(other, "a contract has operations only: `async fn …` with `#[query(…)]` or `#[command(…)]`"),
+        }
+    }
+    if index == 0 {
+        mistakes.at(&item.ident, "a contract has at least one operation: add an `async fn` with `#[query(…)]` or `#[command(…)]`");
+    }
+    let (name, version) = head.unwrap_or_else(|| (LitStr::new("?", item.ident.span()), 0));
+    let contract = Contract { name, version, vis: item.vis, ident: item.ident, attributes: item.attrs, operations };
+    checks::check(&contract, &mut mistakes);
+    mistakes.check().map(|()| contract)
+}
+
+/// `name = "catalog", version = 1`.
+fn head(arguments: TokenStream, mistakes: &mut Mistakes) -> Option<(LitStr, u32)> {
+    let entries = mistakes.keep(Entries::parse_terminated.parse2(arguments))?;
+    let (mut name, mut version) = (None, None);
+    for Entry { key, value } in &entries {
+        let seen = match key.to_string().as_str() {
+            "name" => name.replace(value).is_some(),
+            "version" => version.replace(value).is_some(),
+            other => {
+                mistakes.at(key, format!("`{other}` is not known here; there are `name` and `version`"));
+                false
+            }
+        };
+        if seen {
+            mistakes.at(key, format!("`{key}` is there twice: leave one of them"));
+        }
+    }
+    if name.is_none() {
+        mistakes.add(syn::Error::new(proc_macro2::Span::call_site(), "the contract has no name: add `name = \"catalog\"`"));
+    }
+    if version.is_none() {
+        mistakes.add(syn::Error::new(proc_macro2::Span::call_site(), "the contract has no version: add `version = 1`"));
+    }
+    let name = name.and_then(|value| {
+        let Some(name) = text(value) else {
+            mistakes.at(value, "the name is a string: write `name = \"catalog\"`");
+            return None;
+        };
+        if let Some(message) = names::bad_contract_name(&name.value()) {
+            mistakes.at(&name, message);
+        }
+        Some(name)
+    });
+    let version = version.and_then(|value| {
+        let number = match value {
+            Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => number.base10_parse::<u32>().ok().filter(|&v| v > 0),
+            _ => None,
+        };
+        if number.is_none() {
+            mistakes.at(value, "versions count from 1: write `version = 1`");
+        }
+        number
+    });
+    name.zip(version)
+}
+
+fn plain_trait(item: &ItemTrait, mistakes: &mut Mistakes) {
+    for attribute in item.attrs.iter().filter(|a| a.path().is_ident("contract")) {
+        mistakes.at(attribute, "one `#[contract(…)]` is enough: a second version is a trait of its own");
+    }
+    if let Some(token) = &item.unsafety {
+        mistakes.at(token, "a contract is a safe trait: leave out `unsafe`");
+    }
+    if let Some(token) = &item.auto_token {
+        mistakes.at(token, "a contract has operations: leave out `auto`");
+    }
+    if !item.generics.params.is_empty() {
+        mistakes.at(&item.generics, "a contract is not generic: its types travel over HTTP, so name them");
+    }
+    if let Some(clause) = &item.generics.where_clause {
+        mistakes.at(clause, "a contract is not generic: leave out the `where`");
+    }
+    if !item.supertraits.is_empty() {
+        mistakes.at(&item.supertraits, "a contract stands alone: leave out these traits; `Send`, `Sync` and `'static` are added");
+    }
+}

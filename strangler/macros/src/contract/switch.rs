@@ -1,0 +1,112 @@
+//! The trait once more: asks the routes per operation, then calls local, remote or both.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+
+use super::{
+    local,
+    model::{Contract, Kind, Operation},
+};
+
+pub fn write(contract: &Contract) -> TokenStream {
+    let Contract { vis, ident, operations, .. } = contract;
+    let (switch, client, seal) = (contract.item("Switch"), contract.item("Client"), contract.seal());
+    let about = format!(" [`{ident}`] wherever it lives: decides when an operation is called which side answers it.");
+    let methods = operations.iter().map(|operation| method(contract, operation));
+    quote! {
+        #[doc = #about]
+        #vis struct #switch {
+            switch: ::std::sync::Arc<::strangler::__rt::Switch>,
+            local: ::std::sync::Arc<dyn #ident>,
+            remote: #client,
+        }
+
+        impl #switch {
+            /// Decides by `switch` between the module in this process and the service.
+            pub fn new(
+                switch: ::std::sync::Arc<::strangler::__rt::Switch>,
+                local: ::std::sync::Arc<dyn #ident>,
+                remote: #client,
+            ) -> Self {
+                Self { switch, local, remote }
+            }
+        }
+
+        impl #seal::Sealed for #switch {}
+
+        impl #ident for #switch {
+            #(#methods)*
+        }
+    }
+}
+
+fn method(contract: &Contract, operation: &Operation) -> TokenStream {
+    let callers = &contract.ident;
+    let Operation { index, ident, kind, cx: (cx, _), .. } = operation;
+    let (head, names) = (operation.head(), operation.names());
+    let [way, answer, fault, spare, fallback] = ["way", "answer", "fault", "spare", "fallback"].map(local);
+    // With `names` moved into it; it stands in branches of which one is taken.
+    let call = quote!(#callers::#ident(&*self.local, #cx, #(#names),*));
+    // A command is never run twice: in the shadow stage it is as local as ever.
+    let (local_ways, shadow) = match kind {
+        Kind::Command => (quote!(::strangler::__rt::Way::Local | ::strangler::__rt::Way::Shadow), quote!()),
+        Kind::Query => (quote!(::strangler::__rt::Way::Local), shadow(contract, operation, &call)),
+    };
+    let copies = copies(operation);
+    let again = local("cx");
+    quote! {
+        #head {
+            if self.switch.is_local(#index) {
+                return #call;
+            }
+            let #way = self.switch.way(#index);
+            ::std::boxed::Box::pin(async move {
+                match #way {
+                    #local_ways => #call.await,
+                    #shadow
+                    ::strangler::__rt::Way::Remote { fallback: #fallback } => {
+                        let #spare = if #fallback { ::std::option::Option::Some(#copies) } else { ::std::option::Option::None };
+                        match (#callers::#ident(&self.remote, #cx, #(#names),*).await, #spare) {
+                            (
+                                ::std::result::Result::Err(::strangler::Failure::Way(#fault)),
+                                ::std::option::Option::Some((#(#names,)*)),
+                            ) if self.switch.may_fall_back(#index, &#fault) => {
+                                let #again = self.switch.fallback_cx(#cx);
+                                #callers::#ident(&*self.local, &#again, #(#names),*).await
+                            }
+                            (#answer, _) => #answer,
+                        }
+                    }
+                }
+            })
+        }
+    }
+}
+
+/// A tuple with a copy of every argument.
+fn copies(operation: &Operation) -> TokenStream {
+    let names = operation.names();
+    quote!((#(::std::clone::Clone::clone(&#names),)*))
+}
+
+/// The branch that has the other side compared, when there is a place in the queue.
+fn shadow(contract: &Contract, operation: &Operation, call: &TokenStream) -> TokenStream {
+    let Operation { index, cx: (cx, _), .. } = operation;
+    let (client, ask, names, copies) = (contract.item("Client"), operation.ask(), operation.names(), copies(operation));
+    let [offer, asked, answer, seen] = ["offer", "asked", "answer", "seen"].map(local);
+    quote! {
+        ::strangler::__rt::Way::Shadow => {
+            let ::std::option::Option::Some(#offer) = self.switch.offer(#index) else {
+                return #call.await;
+            };
+            let #asked = #copies;
+            let #answer = #call.await;
+            let #seen = ::std::clone::Clone::clone(&#answer);
+            #offer.fill(#cx, move || {
+                let (#(#names,)*) = #asked;
+                (#client::#ask(#(&#names),*), ::strangler::__rt::seen(&#seen))
+            });
+            #answer
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Bodies on their way through, neither decoded nor buffered.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::{Full, Limited};
+use hyper::body::Incoming;
+
+/// The error of a body.
+pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A request body on its way to a service. A clone is the same body: it can be offered to another instance as long as
+/// nobody has begun to read it.
+#[derive(Clone)]
+pub enum Outgoing {
+    /// Bytes in hand.
+    Full(Bytes),
+    /// A stream from a caller, at most as long as the limit.
+    Stream(Arc<Stream>),
+}
+
+/// A caller's body.
+pub struct Stream {
+    body: Mutex<Limited<Incoming>>,
+    touched: AtomicBool,
+}
+
+impl Outgoing {
+    /// A caller's body of at most `limit` bytes.
+    pub fn stream(body: Incoming, limit: usize) -> Self {
+        if body.is_end_stream() {
+            return Self::Full(Bytes::new());
+        }
+        Self::Stream(Arc::new(Stream { body: Mutex::new(Limited::new(body, limit)), touched: AtomicBool::new(false) }))
+    }
+
+    /// Whether it can be sent (again): nobody has read any of it.
+    pub fn is_whole(&self) -> bool {
+        match self {
+            Self::Full(_) => true,
+            Self::Stream(stream) => !stream.touched.load(Relaxed),
+        }
+    }
+
+    /// All of it, for an answer from here. An error when it is longer than its limit or the caller went away.
+    pub async fn collect(self) -> Result<Bytes, BodyError> {
+        match self {
+            Self::Full(bytes) => Ok(bytes),
+            stream => Ok(http_body_util::BodyExt::collect(stream).await?.to_bytes()),
+        }
+    }
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.get_mut() {
+            Self::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Stream(stream) => {
+                stream.touched.store(true, Relaxed);
+                Pin::new(&mut *stream.body.lock().unwrap_or_else(|e| e.into_inner())).poll_frame(cx)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Full(bytes) if bytes.is_empty())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Stream(stream) => stream.body.lock().unwrap_or_else(|e| e.into_inner()).size_hint(),
+        }
+    }
+}
+
+/// The body of an answer: from here, or straight through from a service.
+pub enum AnswerBody {
+    /// Bytes in hand.
+    Full(Full<Bytes>),
+    /// A service's answer.
+    Stream(Incoming),
+}
+
+impl From<Bytes> for AnswerBody {
+    fn from(bytes: Bytes) -> Self {
+        Self::Full(Full::new(bytes))
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.get_mut() {
+            Self::Full(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+            Self::Stream(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Full(body) => body.is_end_stream(),
+            Self::Stream(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Full(body) => body.size_hint(),
+            Self::Stream(body) => body.size_hint(),
+        }
+    }
+}

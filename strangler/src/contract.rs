@@ -1,0 +1,71 @@
+//! What a contract says of itself: its name, its version, its operations. Everything that is not typed is driven by it:
+//! the gateway's table, the switch, the documents, the console and the command line.
+
+use http::Method;
+use utoipa::openapi::OpenApi;
+
+/// A module's contract.
+#[derive(Debug)]
+pub struct Contract {
+    /// The module's name, such as `catalog`.
+    pub name: &'static str,
+    /// The contract's version; paths start with `/api/v<version>/<name>`.
+    pub version: u32,
+    /// What the contract is for.
+    pub doc: &'static str,
+    /// The operations, in the trait's order; an operation's index is its place here.
+    pub operations: &'static [Operation],
+    /// Makes the OpenAPI document.
+    pub openapi: fn() -> OpenApi,
+}
+
+impl Contract {
+    /// What every path of the contract starts with: `/api/v1/catalog`.
+    pub fn prefix(&self) -> String {
+        format!("/api/v{}/{}", self.version, self.name)
+    }
+
+    /// The index of the operation with this name (`show`) or id (`catalog.show`).
+    pub fn operation(&self, name: &str) -> Option<usize> {
+        self.operations.iter().position(|o| o.name == name || o.id == name)
+    }
+}
+
+/// One operation of a contract.
+#[derive(Debug)]
+pub struct Operation {
+    /// The method's name: `show`.
+    pub name: &'static str,
+    /// Module and method: `catalog.show`.
+    pub id: &'static str,
+    /// Whether it changes state.
+    pub kind: Kind,
+    /// The HTTP method.
+    pub method: Method,
+    /// The path under the contract's prefix, with parameters in braces: `/shows/{id}`.
+    pub path: &'static str,
+    /// Who may call it.
+    pub auth: Auth,
+    /// What it does.
+    pub doc: &'static str,
+}
+
+/// Whether an operation changes state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Changes nothing and may be run twice.
+    Query,
+    /// Changes state, and is idempotent by its id.
+    Command,
+}
+
+/// Who may call an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Auth {
+    /// Anybody.
+    Public,
+    /// Anybody who is known.
+    SignedIn,
+    /// Whoever has this scope.
+    Scope(&'static str),
+}

@@ -1,0 +1,390 @@
+//! The call context: who asks, how long there is, which trace it belongs to. Explicit, handed from call to call, never a
+//! task-local.
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use http::{HeaderMap, HeaderValue, header::HeaderName};
+
+/// What is left of the caller's budget, in seconds with a fraction.
+pub const REQUEST_TIMEOUT: HeaderName = HeaderName::from_static("request-timeout");
+/// `live` or `shadow`; stripped on the public address.
+pub const STRANGLER_RUN: HeaderName = HeaderName::from_static("strangler-run");
+/// W3C trace context.
+pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// W3C trace context, the vendors' part.
+pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+/// W3C baggage.
+pub const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
+/// The key that makes a repeat recognisable.
+pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// What a principal may do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Scopes {
+    /// Nothing that asks for a scope.
+    #[default]
+    None,
+    /// Everything: the operator.
+    All,
+    /// These, by name.
+    Some(Arc<[Box<str>]>),
+}
+
+impl Scopes {
+    /// Whether `scope` is among them.
+    pub fn allow(&self, scope: &str) -> bool {
+        match self {
+            Self::None => false,
+            Self::All => true,
+            Self::Some(list) => list.iter().any(|s| &**s == scope),
+        }
+    }
+}
+
+/// Who asks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Principal {
+    /// Who it is; `None` is somebody nobody asked for a name.
+    pub subject: Option<Arc<str>>,
+    /// What they may do.
+    pub scopes: Scopes,
+}
+
+impl Principal {
+    /// Somebody unknown, who may do what anybody may.
+    pub const ANYBODY: Self = Self { subject: None, scopes: Scopes::None };
+
+    /// A known principal with these scopes.
+    pub fn known(subject: &str, scopes: Scopes) -> Self {
+        Self { subject: Some(subject.into()), scopes }
+    }
+}
+
+/// A W3C trace context: the trace, this span within it, and what travels along.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Trace {
+    /// The trace's id; never zero.
+    pub trace_id: u128,
+    /// This span's id; never zero.
+    pub span_id: u64,
+    /// Trace flags; bit 0 is `sampled`.
+    pub flags: u8,
+    /// The vendors' part, carried and not read.
+    pub state: Option<Arc<str>>,
+    /// Baggage, carried and not read.
+    pub baggage: Option<Arc<str>>,
+}
+
+impl fmt::Debug for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.traceparent())
+    }
+}
+
+impl Trace {
+    /// A new trace that starts here.
+    pub fn start() -> Self {
+        Self { trace_id: rand::random::<u128>() | 1, span_id: rand::random::<u64>() | 1, flags: 1, state: None, baggage: None }
+    }
+
+    /// A new span in the same trace.
+    pub fn child(&self) -> Self {
+        Self { span_id: rand::random::<u64>() | 1, ..self.clone() }
+    }
+
+    /// Reads `traceparent` (version 00, and later ones as far as 00 goes). `None` when it is malformed: a new trace
+    /// starts then, as the W3C recommendation says.
+    pub fn parse(text: &str) -> Option<Self> {
+        let b = text.as_bytes();
+        let hex = |s: &str| s.bytes().all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(&c));
+        if b.len() < 55 || !text.is_ascii() || b[2] != b'-' || b[35] != b'-' || b[52] != b'-' {
+            return None;
+        }
+        let (version, trace, span, flags) = (&text[..2], &text[3..35], &text[36..52], &text[53..55]);
+        if version == "ff" || (version == "00" && b.len() != 55) || (b.len() > 55 && b[55] != b'-') {
+            return None;
+        }
+        if ![version, trace, span, flags].iter().all(|s| hex(s)) {
+            return None;
+        }
+        let trace_id = u128::from_str_radix(trace, 16).ok().filter(|&t| t != 0)?;
+        let span_id = u64::from_str_radix(span, 16).ok().filter(|&s| s != 0)?;
+        Some(Self { trace_id, span_id, flags: u8::from_str_radix(flags, 16).ok()? & 1, state: None, baggage: None })
+    }
+
+    /// The `traceparent` header's value: 55 bytes of ASCII.
+    pub fn traceparent(&self) -> String {
+        String::from_utf8_lossy(&self.traceparent_bytes()).into_owned()
+    }
+
+    /// The same without an allocation.
+    pub fn traceparent_bytes(&self) -> [u8; 55] {
+        fn hex(out: &mut [u8], mut value: u128) {
+            for byte in out.iter_mut().rev() {
+                *byte = b"0123456789abcdef"[(value & 15) as usize];
+                value >>= 4;
+            }
+        }
+        let mut out = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        hex(&mut out[3..35], self.trace_id);
+        hex(&mut out[36..52], self.span_id.into());
+        hex(&mut out[53..55], self.flags.into());
+        out
+    }
+
+    /// The trace's id as 32 hexadecimal digits.
+    pub fn id(&self) -> TraceId {
+        TraceId(self.trace_id)
+    }
+}
+
+/// A trace id that prints as 32 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct TraceId(pub u128);
+
+impl fmt::Display for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Whether a call counts, or is made only to be compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Run {
+    /// Somebody waits for the answer.
+    #[default]
+    Live,
+    /// The answer is compared and thrown away.
+    Shadow,
+}
+
+/// Why the local side is asked; decides under what name the guard counts the call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    #[default]
+    Answer,
+    Fallback,
+    Compare,
+}
+
+/// The call context. Cheap to clone; a clone allocates nothing.
+#[derive(Clone, Debug)]
+pub struct Cx {
+    principal: Principal,
+    deadline: Option<Instant>,
+    trace: Trace,
+    idempotency_key: Option<Arc<str>>,
+    session: Option<Arc<str>>,
+    run: Run,
+    pub(crate) purpose: Purpose,
+}
+
+impl Cx {
+    /// A context for `principal` that starts a trace of its own and has no deadline yet.
+    pub fn new(principal: Principal) -> Self {
+        Self {
+            principal,
+            deadline: None,
+            trace: Trace::start(),
+            idempotency_key: None,
+            session: None,
+            run: Run::Live,
+            purpose: Purpose::Answer,
+        }
+    }
+
+    /// The context of work that the system does by itself (`by` names the worker); it may do everything.
+    pub fn system(by: &str) -> Self {
+        Self::new(Principal::known(by, Scopes::All))
+    }
+
+    /// The context that arrives with an HTTP request. `budget` bounds the time it has; the caller may ask for less with
+    /// `request-timeout`. `strangler-run` is believed only when `internal`.
+    pub fn from_headers(headers: &HeaderMap, principal: Principal, budget: Duration, internal: bool) -> Self {
+        let text = |name: &HeaderName| headers.get(name).and_then(|v| v.to_str().ok());
+        let mut trace = text(&TRACEPARENT).and_then(Trace::parse);
+        if let Some(trace) = &mut trace {
+            trace.state = text(&TRACESTATE).filter(|s| s.len() <= 512).map(Into::into);
+        }
+        let mut trace = trace.map_or_else(Trace::start, |t| t.child());
+        trace.baggage = text(&BAGGAGE).filter(|b| b.len() <= 8192).map(Into::into);
+        let asked = text(&REQUEST_TIMEOUT)
+            .and_then(|s| s.trim().parse::<f64>().ok())
+            .filter(|s| s.is_finite() && *s >= 0.0)
+            .map(|s| Duration::from_secs_f64(s.min(1e6)));
+        let run = match text(&STRANGLER_RUN) {
+            Some("shadow") if internal => Run::Shadow,
+            _ => Run::Live,
+        };
+        Self {
+            principal,
+            deadline: Some(Instant::now() + asked.map_or(budget, |a| a.min(budget))),
+            trace,
+            idempotency_key: text(&IDEMPOTENCY_KEY).filter(|k| k.len() <= 256).map(Into::into),
+            session: cookie(headers, "session").map(Into::into),
+            run,
+            purpose: Purpose::Answer,
+        }
+    }
+
+    /// Puts the context into the headers of a call to another process. The access token is not part of it: the way adds
+    /// one that is made for the called module alone.
+    pub fn to_headers(&self, headers: &mut HeaderMap) {
+        if let Ok(value) = HeaderValue::from_bytes(&self.trace.traceparent_bytes()) {
+            headers.insert(TRACEPARENT, value);
+        }
+        let mut put = |name: HeaderName, value: Option<&str>| {
+            if let Some(value) = value.and_then(|v| HeaderValue::from_str(v).ok()) {
+                headers.insert(name, value);
+            }
+        };
+        put(TRACESTATE, self.trace.state.as_deref());
+        put(BAGGAGE, self.trace.baggage.as_deref());
+        put(IDEMPOTENCY_KEY, self.idempotency_key.as_deref());
+        if let Some(left) = self.time_left() {
+            put(REQUEST_TIMEOUT, Some(&format!("{:.3}", left.as_secs_f64())));
+        }
+        let run = if self.run == Run::Shadow { "shadow" } else { "live" };
+        headers.insert(STRANGLER_RUN, HeaderValue::from_static(run));
+    }
+
+    /// Who asks.
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// Who asks, by name.
+    pub fn subject(&self) -> Option<&str> {
+        self.principal.subject.as_deref()
+    }
+
+    /// When the answer must be there.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// What is left of the budget; zero when it is used up, `None` when there is no deadline.
+    pub fn time_left(&self) -> Option<Duration> {
+        self.deadline.map(|d| d.saturating_duration_since(Instant::now()))
+    }
+
+    /// The trace this call belongs to.
+    pub fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    /// The `traceparent` of this span.
+    pub fn traceparent(&self) -> String {
+        self.trace.traceparent()
+    }
+
+    /// The key that makes a repeat recognisable, when the caller sent one.
+    pub fn idempotency_key(&self) -> Option<&str> {
+        self.idempotency_key.as_deref()
+    }
+
+    /// The caller's session, when a cookie carries one.
+    pub fn session(&self) -> Option<&str> {
+        self.session.as_deref()
+    }
+
+    /// Whether the answer counts or is only compared.
+    pub fn run(&self) -> Run {
+        self.run
+    }
+
+    /// The same context with this deadline, if it is earlier than the one it has.
+    pub fn within(mut self, budget: Duration) -> Self {
+        let by = Instant::now() + budget;
+        self.deadline = Some(self.deadline.map_or(by, |d| d.min(by)));
+        self
+    }
+
+    /// The same context with a budget of its own, whatever the caller's was: for work nobody waits for.
+    pub fn with_budget(mut self, budget: Duration) -> Self {
+        self.deadline = Some(Instant::now() + budget);
+        self
+    }
+
+    /// The same context for a run that is only compared.
+    pub fn shadow(mut self) -> Self {
+        self.run = Run::Shadow;
+        self.purpose = Purpose::Compare;
+        self
+    }
+
+    /// The same context for a call that the other side should have answered.
+    pub(crate) fn fallback(mut self) -> Self {
+        self.purpose = Purpose::Fallback;
+        self
+    }
+}
+
+/// The value of a cookie.
+pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get_all(http::header::COOKIE).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(';')).find_map(
+        |pair| {
+            let (key, value) = pair.trim().split_once('=')?;
+            (key == name && !value.is_empty() && value.len() <= 256).then_some(value)
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traceparent_goes_round() {
+        let text = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert_eq!(Trace::parse(text).map(|t| t.traceparent()).as_deref(), Some(text));
+    }
+
+    #[test]
+    fn a_malformed_traceparent_is_none() {
+        for bad in [
+            "",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x",
+            "00-4bf92f3577b34da6a3ce929d0e0e473é-00f067aa0ba902b7-0",
+        ] {
+            assert!(Trace::parse(bad).is_none(), "{bad}");
+        }
+        assert!(Trace::parse("01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more").is_some());
+    }
+
+    #[test]
+    fn the_callers_budget_only_shortens() {
+        let mut headers = HeaderMap::new();
+        headers.insert(REQUEST_TIMEOUT, HeaderValue::from_static("3600"));
+        let cx = Cx::from_headers(&headers, Principal::ANYBODY, Duration::from_secs(1), false);
+        assert!(cx.time_left().is_some_and(|t| t <= Duration::from_secs(1)));
+        headers.insert(REQUEST_TIMEOUT, HeaderValue::from_static("NaN"));
+        assert!(Cx::from_headers(&headers, Principal::ANYBODY, Duration::from_secs(1), false).time_left().is_some());
+        headers.insert(REQUEST_TIMEOUT, HeaderValue::from_static("0"));
+        let cx = Cx::from_headers(&headers, Principal::ANYBODY, Duration::from_secs(1), false);
+        assert_eq!(cx.time_left(), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_shadow_run_is_believed_only_inside() {
+        let mut headers = HeaderMap::new();
+        headers.insert(STRANGLER_RUN, HeaderValue::from_static("shadow"));
+        let run = |internal| Cx::from_headers(&headers, Principal::ANYBODY, Duration::from_secs(1), internal).run();
+        assert_eq!((run(false), run(true)), (Run::Live, Run::Shadow));
+    }
+}

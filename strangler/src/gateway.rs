@@ -1,0 +1,367 @@
+//! HTTP from outside, matched to an operation in one table for all contracts and taken to the side that answers it.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, sync::atomic::Ordering::Relaxed, time::Duration, time::Instant};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
+    header::{ALLOW, AUTHORIZATION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, IF_NONE_MATCH},
+};
+use hyper::body::{Body as _, Incoming};
+
+use crate::{
+    BoxFuture, Contract, Cx, Kind, Principal,
+    body::{AnswerBody, Outgoing},
+    cx::TRACEPARENT,
+    fault::{Fault, FaultKind},
+    parallel::{Offer, Skip},
+    pool::{Outbound, Pool, read, remove_hop_by_hop},
+    switch::{Switch, Way},
+    wire::{Answered, Ask, Asked, Serve},
+};
+
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+/// How much of a body that is too large is read and thrown away, so that its sender gets to read the refusal.
+const DRAIN: u64 = 16 << 20;
+const DRAIN_TIME: Duration = Duration::from_secs(2);
+/// The longest path that is looked at, in bytes.
+const PATH_LIMIT: usize = 8 << 10;
+
+/// Tells who asks.
+pub trait Authenticate: Send + Sync + 'static {
+    /// The principal that the headers stand for, or why not. Somebody without a token is [`Principal::ANYBODY`], where
+    /// that is allowed.
+    fn authenticate<'a>(&'a self, headers: &'a HeaderMap) -> Authenticated<'a>;
+}
+
+/// An authentication that is there at once, as a rule, or has to ask somebody.
+pub enum Authenticated<'a> {
+    /// Known at once.
+    Now(Result<Principal, String>),
+    /// Somebody has to be asked.
+    Later(BoxFuture<'a, Result<Principal, String>>),
+}
+
+/// Where a gateway stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edge {
+    /// Open to the world: `strangler-run` is not believed.
+    Public,
+    /// Between processes.
+    Internal,
+}
+
+/// The bounds of a gateway.
+#[derive(Clone, Copy, Debug)]
+pub struct GatewayLimits {
+    /// The largest request body, in bytes.
+    pub body: usize,
+    /// The time a request may take.
+    pub budget: Duration,
+    /// Whether `Server-Timing` says who answered.
+    pub server_timing: bool,
+}
+
+/// One module behind the gateway.
+pub struct Mount {
+    /// The module in this process.
+    pub server: Arc<dyn Serve>,
+    /// Its switch and the way to its service; `None` where there is nothing to decide.
+    pub switch: Option<(Arc<Switch>, Arc<Pool>)>,
+}
+
+/// The operations that share a path.
+type Methods = Vec<(Method, usize, usize)>;
+
+/// The table of all contracts' operations, and what is behind it.
+pub struct Gateway {
+    paths: matchit::Router<Methods>,
+    mounts: Vec<Mount>,
+    authenticate: Arc<dyn Authenticate>,
+    edge: Edge,
+    limits: GatewayLimits,
+}
+
+/// What a path leads to.
+enum Found<'a> {
+    Operation { mount: &'a Mount, index: usize, params: matchit::Params<'a, 'a> },
+    OtherMethods(&'a Methods),
+    Nothing,
+}
+
+impl Gateway {
+    /// A gateway to these modules. An error when two operations have the same method and path.
+    pub fn new(
+        mounts: Vec<Mount>,
+        authenticate: Arc<dyn Authenticate>,
+        edge: Edge,
+        limits: GatewayLimits,
+    ) -> Result<Self, String> {
+        let mut all: Vec<(String, Methods)> = Vec::new();
+        for (m, mount) in mounts.iter().enumerate() {
+            let contract = mount.server.contract();
+            for (index, operation) in contract.operations.iter().enumerate() {
+                let path = format!("{}{}", contract.prefix(), operation.path);
+                let entry = (operation.method.clone(), m, index);
+                match all.iter_mut().find(|(p, _)| *p == path) {
+                    Some((_, methods)) if methods.iter().any(|(m, ..)| *m == operation.method) => {
+                        return Err(format!("{} {path} is served twice", operation.method));
+                    }
+                    Some((_, methods)) => methods.push(entry),
+                    None => all.push((path, vec![entry])),
+                }
+            }
+        }
+        let mut paths = matchit::Router::new();
+        for (path, methods) in all {
+            paths.insert(&path, methods).map_err(|e| format!("{path}: {e}"))?;
+        }
+        Ok(Self { paths, mounts, authenticate, edge, limits })
+    }
+
+    fn find<'a>(&'a self, method: &Method, path: &'a str) -> Found<'a> {
+        let Ok(at) = self.paths.at(path) else { return Found::Nothing };
+        let method = if *method == Method::HEAD { &Method::GET } else { method };
+        match at.value.iter().find(|(m, ..)| m == method) {
+            Some(&(_, mount, index)) => Found::Operation { mount: &self.mounts[mount], index, params: at.params },
+            None => Found::OtherMethods(at.value),
+        }
+    }
+
+    /// Whether a request is for this gateway; what is not, is for the pages behind it.
+    pub fn takes(&self, path: &str) -> bool {
+        path.starts_with("/api/") || path == "/api"
+    }
+
+    /// Answers a request that is for this gateway. Never fails: what goes wrong is an answer.
+    pub async fn handle(&self, request: Request<Incoming>) -> Response<AnswerBody> {
+        let (parts, body) = request.into_parts();
+        let path = parts.uri.path();
+        let found = if path.len() > PATH_LIMIT { Found::Nothing } else { self.find(&parts.method, path) };
+        let (mount, index, params) = match found {
+            Found::Operation { mount, index, params } => (mount, index, params),
+            Found::Nothing => {
+                let fault = Fault::new(FaultKind::NoSuchPath, "no operation has this path; /docs lists them all");
+                return plain(fault.into());
+            }
+            Found::OtherMethods(methods) => {
+                let allow = methods.iter().map(|(m, ..)| m.as_str()).collect::<Vec<_>>().join(", ");
+                let fault = Fault::new(FaultKind::MethodNotAllowed, format!("this path answers to {allow}"));
+                let mut answer: Answered = fault.into();
+                answer.headers.extend(HeaderValue::from_str(&allow).map(|v| (ALLOW, v)));
+                return plain(answer);
+            }
+        };
+        let who = match self.authenticate.authenticate(&parts.headers) {
+            Authenticated::Now(who) => who,
+            Authenticated::Later(who) => who.await,
+        };
+        let principal = match who {
+            Ok(principal) => principal,
+            Err(why) => return plain(Fault::new(FaultKind::Unauthenticated, why).into()),
+        };
+        let cx = Cx::from_headers(&parts.headers, principal, self.limits.budget, self.edge == Edge::Internal);
+        let params: Params<'_> = params.iter().map(|(_, value)| value).collect();
+        let call = Call { gateway: self, mount, index, cx: &cx, parts: &parts, params: &params };
+        let span = tracing::error_span!("request", trace_id = %cx.trace().id(), operation = call.operation().id);
+        tracing::Instrument::instrument(call.answer(body), span).await
+    }
+}
+
+type Params<'a> = Vec<&'a str>;
+
+/// One request that was matched to an operation.
+struct Call<'a> {
+    gateway: &'a Gateway,
+    mount: &'a Mount,
+    index: usize,
+    cx: &'a Cx,
+    parts: &'a http::request::Parts,
+    params: &'a [&'a str],
+}
+
+impl Call<'_> {
+    fn contract(&self) -> &'static Contract {
+        self.mount.server.contract()
+    }
+
+    fn operation(&self) -> &'static crate::Operation {
+        &self.contract().operations[self.index]
+    }
+
+    async fn answer(&self, body: Incoming) -> Response<AnswerBody> {
+        let began = Instant::now();
+        let (side, mut answer) = match self.too_large(&body) {
+            Some(fault) => {
+                drain(body).await;
+                ("local", plain(fault.into()))
+            }
+            None => self.decide(Outgoing::stream(body, self.gateway.limits.body)).await,
+        };
+        if answer.status().is_server_error() {
+            tracing::warn!(status = answer.status().as_u16(), side, "answered with an error");
+        } else {
+            tracing::debug!(status = answer.status().as_u16(), side, "answered");
+        }
+        let headers = answer.headers_mut();
+        if let Ok(value) = HeaderValue::from_bytes(&self.cx.trace().traceparent_bytes()) {
+            headers.insert(TRACEPARENT, value);
+        }
+        if self.gateway.limits.server_timing {
+            let took = began.elapsed().as_secs_f64() * 1e3;
+            let entry = format!("{};desc=\"{side}\";dur={took:.2}", self.contract().name);
+            headers.extend(HeaderValue::from_str(&entry).map(|v| (SERVER_TIMING, v)));
+        }
+        answer
+    }
+
+    fn too_large(&self, body: &Incoming) -> Option<Fault> {
+        let limit = self.gateway.limits.body;
+        let length = self.parts.headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
+        let length: u64 = length.unwrap_or(0).max(body.size_hint().lower());
+        (length > limit as u64).then(|| too_large(limit))
+    }
+
+    async fn decide(&self, body: Outgoing) -> (&'static str, Response<AnswerBody>) {
+        let Some((switch, pool)) = &self.mount.switch else {
+            return ("local", plain(self.local(self.cx, body).await));
+        };
+        if switch.is_local(self.index) {
+            return ("local", plain(self.local(self.cx, body).await));
+        }
+        match switch.way(self.index) {
+            Way::Local => ("local", plain(self.local(self.cx, body).await)),
+            Way::Shadow => {
+                let offer = switch.offer(self.index);
+                let answer = self.local(self.cx, body).await;
+                if let Some(offer) = offer {
+                    self.compare(offer, &answer, switch.parallel().body_limit());
+                }
+                ("local", plain(answer))
+            }
+            Way::Remote { fallback } => self.remote(switch, pool, fallback, body).await,
+        }
+    }
+
+    async fn remote(
+        &self,
+        switch: &Switch,
+        pool: &Pool,
+        fallback: bool,
+        body: Outgoing,
+    ) -> (&'static str, Response<AnswerBody>) {
+        let stats = switch.stats().operation(self.index);
+        let began = Instant::now();
+        let mut headers = self.parts.headers.clone();
+        remove_hop_by_hop(&mut headers);
+        for name in [HOST, EXPECT, AUTHORIZATION, COOKIE] {
+            headers.remove(name);
+        }
+        let out = Outbound {
+            method: &self.parts.method,
+            target: self.parts.uri.path_and_query().map_or("/", |t| t.as_str()),
+            headers,
+            body: body.clone(),
+            kind: self.operation().kind,
+        };
+        let failed = match pool.forward(self.cx, out).await {
+            Ok(mut answer) => {
+                let error = answer.status().is_server_error();
+                if !(error && fallback && self.operation().kind == Kind::Query) {
+                    stats.remote.fetch_add(1, Relaxed);
+                    stats.remote_time.record(began.elapsed());
+                    remove_hop_by_hop(answer.headers_mut());
+                    answer.headers_mut().remove(SERVER_TIMING);
+                    return ("remote", answer.map(AnswerBody::Stream));
+                }
+                // Its connection can be used again only when its answer was read to the end.
+                let status = answer.status();
+                _ = read(self.cx, answer, 1 << 20).await;
+                Fault::new(FaultKind::Unreachable, format!("the service answered {}", status.as_u16()))
+            }
+            Err(fault) => fault,
+        };
+        if fallback && body.is_whole() && switch.may_fall_back(self.index, &failed) {
+            let cx = switch.fallback_cx(self.cx);
+            return ("fallback", plain(self.local(&cx, body).await));
+        }
+        if !body.is_whole() && self.over_limit(&failed) {
+            return ("remote", plain(too_large(self.gateway.limits.body).into()));
+        }
+        ("remote", plain(failed.into()))
+    }
+
+    fn over_limit(&self, fault: &Fault) -> bool {
+        fault.detail().contains("length limit exceeded")
+    }
+
+    async fn local(&self, cx: &Cx, body: Outgoing) -> Answered {
+        let body = match self.collect(cx, body).await {
+            Ok(body) => body,
+            Err(fault) => return fault.into(),
+        };
+        let asked =
+            Asked { params: self.params, query: self.parts.uri.query(), headers: &self.parts.headers, body: &body };
+        match AssertUnwindSafe(self.mount.server.serve(self.index, cx, asked)).catch_unwind().await {
+            Ok(answer) => answer,
+            Err(_) => {
+                let id = self.operation().id;
+                Fault::new(FaultKind::Broken, format!("{id} broke; the log has the cause under this trace")).into()
+            }
+        }
+    }
+
+    async fn collect(&self, cx: &Cx, body: Outgoing) -> Result<Bytes, Fault> {
+        if let Outgoing::Full(bytes) = body {
+            return Ok(bytes);
+        }
+        let deadline = cx.deadline().unwrap_or_else(|| Instant::now() + self.gateway.limits.budget);
+        match tokio::time::timeout_at(deadline.into(), body.collect()).await {
+            Ok(Ok(bytes)) => Ok(bytes),
+            Ok(Err(e)) if e.is::<http_body_util::LengthLimitError>() => Err(too_large(self.gateway.limits.body)),
+            Ok(Err(_)) => Err(Fault::new(FaultKind::Malformed, "the body broke off")),
+            Err(_) => Err(Fault::new(FaultKind::TimedOut, "the body did not arrive within the request's budget").harmless()),
+        }
+    }
+
+    fn compare(&self, offer: Offer<'_>, answer: &Answered, limit: usize) {
+        if answer.body.len() > limit {
+            return offer.skip(Skip::TooLarge);
+        }
+        let (index, seen) = (self.index, answer.clone());
+        let target = self.parts.uri.path_and_query().map_or_else(String::new, |t| t.as_str().to_owned());
+        // Conditional requests are compared as they were asked, or 304 would be held against 200.
+        let headers = self.parts.headers.get(IF_NONE_MATCH).map(|v| (IF_NONE_MATCH, v.clone())).into_iter().collect();
+        offer.fill(self.cx, move || (Ok(Ask { index, target, headers, body: Bytes::new() }), seen));
+    }
+}
+
+fn too_large(limit: usize) -> Fault {
+    Fault::new(FaultKind::TooLarge, format!("the body may have {limit} bytes at most"))
+}
+
+fn plain(answer: Answered) -> Response<AnswerBody> {
+    let mut response = Response::new(AnswerBody::from(answer.body));
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = answer.headers;
+    if answer.status == StatusCode::NO_CONTENT || answer.status == StatusCode::NOT_MODIFIED {
+        response.headers_mut().remove(CONTENT_LENGTH);
+    }
+    response
+}
+
+/// Reads what is left of a body that is too large, up to a bound: a connection closed with unread bytes is reset, and
+/// its sender might never see the answer.
+async fn drain(mut body: Incoming) {
+    let all = async {
+        let mut read = 0;
+        while let Some(Ok(frame)) = http_body_util::BodyExt::frame(&mut body).await {
+            read += frame.data_ref().map_or(0, |d| d.len() as u64);
+            if read > DRAIN {
+                break;
+            }
+        }
+    };
+    _ = tokio::time::timeout(DRAIN_TIME, all).await;
+}

@@ -1,0 +1,136 @@
+//! What a contract promises, in front of a module's own code: authorisation, deadline, counts and latency. The one way
+//! from a module's service to something callers can hold, so a local call cannot walk around it.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    task::Poll,
+    time::Instant,
+};
+
+use crate::{
+    Cx,
+    contract::{Auth, Contract},
+    cx::Purpose,
+    fault::{Failure, Fault, FaultKind},
+    stats::{ModuleStats, OperationStats},
+};
+
+/// The guard in front of one module's service.
+#[derive(Clone)]
+pub struct Guard {
+    contract: &'static Contract,
+    stats: Arc<ModuleStats>,
+}
+
+impl Guard {
+    /// A guard that counts into `stats`.
+    pub fn new(contract: &'static Contract, stats: Arc<ModuleStats>) -> Self {
+        Self { contract, stats }
+    }
+
+    /// Runs `call` as operation `index` for `cx`, if it may run and as long as there is time.
+    ///
+    /// A timer is made only for a call that is not ready at its first poll: most are, or are waiting for I/O that takes
+    /// far longer than a timer costs.
+    pub async fn run<T, E>(
+        &self,
+        index: usize,
+        cx: &Cx,
+        call: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Failure<E>> {
+        let stats = self.stats.operation(index);
+        let began = Instant::now();
+        if let Err(fault) = self.admit(index, cx, began) {
+            stats.refused.fetch_add(1, Relaxed);
+            return Err(Failure::Way(fault));
+        }
+        let ticket = Ticket { stats, purpose: cx.purpose, began, done: false };
+        let mut call = pin!(call);
+        let first = poll_fn(|task| Poll::Ready(call.as_mut().poll(task))).await;
+        let result = match (first, cx.deadline()) {
+            (Poll::Ready(result), _) => result,
+            (Poll::Pending, None) => call.await,
+            (Poll::Pending, Some(deadline)) => {
+                match tokio::time::timeout_at(deadline.into(), call).await {
+                    Ok(result) => result,
+                    Err(_) => {
+                        ticket.finish();
+                        return Err(Failure::Way(self.too_late(index)));
+                    }
+                }
+            }
+        };
+        ticket.finish();
+        result.map_err(Failure::Module)
+    }
+
+    fn admit(&self, index: usize, cx: &Cx, now: Instant) -> Result<(), Fault> {
+        let operation = &self.contract.operations[index];
+        authorise(operation.auth, cx)?;
+        if cx.deadline().is_some_and(|d| d <= now) {
+            return Err(self.too_late(index).harmless());
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn too_late(&self, index: usize) -> Fault {
+        let id = self.contract.operations[index].id;
+        Fault::new(
+            FaultKind::TimedOut,
+            format!("{id} did not answer within the request's budget; it may have taken effect: ask again, or with more time"),
+        )
+    }
+}
+
+/// Whether `cx` may call what asks for `auth`.
+pub fn authorise(auth: Auth, cx: &Cx) -> Result<(), Fault> {
+    let known = || {
+        cx.subject().map(|_| ()).ok_or_else(|| {
+            Fault::new(FaultKind::Unauthenticated, "send a valid token in the authorization header: `Bearer …`")
+        })
+    };
+    match auth {
+        Auth::Public => Ok(()),
+        Auth::SignedIn => known(),
+        Auth::Scope(scope) => {
+            if cx.principal().scopes.allow(scope) {
+                return Ok(());
+            }
+            known()?;
+            Err(Fault::new(FaultKind::Forbidden, format!("the token lacks the scope `{scope}`")))
+        }
+    }
+}
+
+/// A call under way. Dropped before it is done, it counts as `dropped`, so that the sums hold when callers vanish.
+struct Ticket<'a> {
+    stats: &'a OperationStats,
+    purpose: Purpose,
+    began: Instant,
+    done: bool,
+}
+
+impl Ticket<'_> {
+    fn finish(mut self) {
+        self.done = true;
+        match self.purpose {
+            Purpose::Answer => {
+                self.stats.local.fetch_add(1, Relaxed);
+                self.stats.local_time.record(self.began.elapsed());
+            }
+            Purpose::Fallback => _ = self.stats.fallback.fetch_add(1, Relaxed),
+            Purpose::Compare => _ = self.stats.compared.fetch_add(1, Relaxed),
+        }
+    }
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        if !self.done {
+            self.stats.dropped.fetch_add(1, Relaxed);
+        }
+    }
+}

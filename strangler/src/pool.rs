@@ -1,0 +1,226 @@
+//! The way to a module's instances: one of the healthy ones in turn, another when it cannot be reached, with a bound on
+//! the time and on the calls in flight.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri,
+    header::{self, AUTHORIZATION},
+};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use crate::{
+    BoxFuture, Contract, Cx, Kind, Principal,
+    body::Outgoing,
+    fault::{Fault, FaultKind},
+    instances::{Instance, Registry},
+    remote::Transport,
+    wire::{Answered, Ask},
+};
+
+/// The HTTP client of a process; connections are kept and shared.
+pub type HttpClient = Client<HttpConnector, Outgoing>;
+
+/// How long a connection may take to open.
+const CONNECT: Duration = Duration::from_secs(1);
+/// The largest answer that is read into memory, in bytes.
+const ANSWER: usize = 16 << 20;
+
+/// A client for plain HTTP.
+pub fn http_client() -> HttpClient {
+    let mut connector = HttpConnector::new();
+    connector.set_connect_timeout(Some(CONNECT));
+    connector.set_nodelay(true);
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(Duration::from_secs(30))
+        .pool_max_idle_per_host(64)
+        .build(connector)
+}
+
+/// Makes the token with which a principal calls a module in another process.
+pub trait Credentials: Send + Sync + 'static {
+    /// A value for the `authorization` header that is good for `module` alone.
+    fn authorization(&self, principal: &Principal, module: &str) -> Result<HeaderValue, String>;
+}
+
+/// The bounds of a way.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolLimits {
+    /// How long a service may take to begin its answer.
+    pub timeout: Duration,
+    /// How many calls may be under way.
+    pub in_flight: usize,
+}
+
+/// The way to the instances of one module.
+pub struct Pool {
+    contract: &'static Contract,
+    registry: Arc<Registry>,
+    http: HttpClient,
+    credentials: Arc<dyn Credentials>,
+    limits: PoolLimits,
+    places: Semaphore,
+}
+
+/// A request on its way out.
+pub(crate) struct Outbound<'a> {
+    pub(crate) method: &'a Method,
+    /// Path and query.
+    pub(crate) target: &'a str,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Outgoing,
+    pub(crate) kind: Kind,
+}
+
+impl Pool {
+    /// A way to `contract`'s instances in `registry`.
+    pub fn new(
+        contract: &'static Contract,
+        registry: Arc<Registry>,
+        http: HttpClient,
+        credentials: Arc<dyn Credentials>,
+        limits: PoolLimits,
+    ) -> Self {
+        Self { contract, registry, http, credentials, limits, places: Semaphore::new(limits.in_flight) }
+    }
+
+    /// Sends a request to an instance, and to another when the first certainly did nothing with it (or, for a query, went
+    /// away). Answers with whatever an instance answers; its body is still on the way.
+    pub(crate) async fn forward(&self, cx: &Cx, mut out: Outbound<'_>) -> Result<Response<Incoming>, Fault> {
+        let module = self.contract.name;
+        let _place = self.places.try_acquire().map_err(|_| {
+            Fault::new(
+                FaultKind::Shed,
+                format!("{} calls to the service of {module} are under way; ask again shortly", self.limits.in_flight),
+            )
+        })?;
+        let token = self.credentials.authorization(cx.principal(), module).map_err(|e| {
+            Fault::new(FaultKind::Unavailable, format!("no token can be made for the service of {module}: {e}"))
+        })?;
+        cx.to_headers(&mut out.headers);
+        out.headers.insert(AUTHORIZATION, token);
+
+        let mut tried: Vec<Uuid> = Vec::new();
+        let mut last = None;
+        while let Some(instance) = self.registry.pick(module, self.contract.version, &tried) {
+            tried.push(instance.registration.id);
+            match self.ask(cx, &out, &instance).await {
+                Ok(answer) => return Ok(answer),
+                Err(fault) => {
+                    let again = out.body.is_whole() && (fault.certainly_had_no_effect() || out.kind == Kind::Query);
+                    let gone = fault.kind() == FaultKind::Unreachable;
+                    last = Some(fault);
+                    if !(again && gone) {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(last.unwrap_or_else(|| {
+            Fault::new(FaultKind::Unavailable, format!("no healthy service of {module} is registered at the moment"))
+        }))
+    }
+
+    async fn ask(&self, cx: &Cx, out: &Outbound<'_>, instance: &Instance) -> Result<Response<Incoming>, Fault> {
+        let (module, url) = (self.contract.name, &instance.registration.url);
+        let uri: Uri = format!("{}{}", url.trim_end_matches('/'), out.target).parse().map_err(|e| {
+            Fault::new(FaultKind::Unavailable, format!("the service of {module} registered the address {url}: {e}"))
+        })?;
+        let mut request = Request::new(out.body.clone());
+        *request.method_mut() = out.method.clone();
+        *request.uri_mut() = uri;
+        *request.headers_mut() = out.headers.clone();
+
+        let left = cx.time_left().unwrap_or(Duration::MAX);
+        match tokio::time::timeout(self.limits.timeout.min(left), self.http.request(request)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => {
+                self.registry.set_healthy(instance, false);
+                let connecting = error.is_connect();
+                let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+                tracing::warn!(module, url, cause, trace_id = %cx.trace().id(), "a service cannot be reached");
+                let fault = Fault::new(FaultKind::Unreachable, format!("the service of {module} went away: {cause}"));
+                Err(if connecting { fault.harmless() } else { fault })
+            }
+            Err(_) if left <= self.limits.timeout => Err(Fault::new(
+                FaultKind::TimedOut,
+                format!("the service of {module} did not answer within the request's budget"),
+            )),
+            Err(_) => {
+                let waited = self.limits.timeout.as_millis();
+                Err(Fault::new(FaultKind::Unreachable, format!("the service of {module} did not answer in {waited} ms")))
+            }
+        }
+    }
+}
+
+impl Transport for Pool {
+    fn send<'a>(
+        &'a self,
+        cx: &'a Cx,
+        contract: &'static Contract,
+        ask: Ask,
+    ) -> BoxFuture<'a, Result<Answered, Fault>> {
+        Box::pin(async move {
+            let operation = &contract.operations[ask.index];
+            let out = Outbound {
+                method: &operation.method,
+                target: &ask.target,
+                headers: ask.headers,
+                body: Outgoing::Full(ask.body),
+                kind: operation.kind,
+            };
+            let answer = self.forward(cx, out).await?;
+            read(cx, answer, ANSWER).await
+        })
+    }
+}
+
+/// Reads an answer into memory, at most `limit` bytes, within the time that is left.
+pub(crate) async fn read(cx: &Cx, answer: Response<Incoming>, limit: usize) -> Result<Answered, Fault> {
+    let (parts, body) = answer.into_parts();
+    let whole = Limited::new(body, limit).collect();
+    let body = match cx.deadline() {
+        Some(deadline) => tokio::time::timeout_at(deadline.into(), whole)
+            .await
+            .map_err(|_| Fault::new(FaultKind::TimedOut, "the service's answer did not arrive within the budget"))?,
+        None => whole.await,
+    };
+    let body: Bytes = body
+        .map_err(|e| Fault::new(FaultKind::BadAnswer, format!("the service's answer broke off or is too large: {e}")))?
+        .to_bytes();
+    Ok(Answered { status: parts.status, headers: parts.headers, body })
+}
+
+/// Headers that belong to one connection and are not passed on (RFC 9110, 7.6.1). Trailers are: they travel in the body.
+pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|v| v.to_str().ok())
+        .flat_map(|v| v.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    named.into_iter().for_each(|name| _ = headers.remove(name));
+    for name in [
+        header::CONNECTION,
+        HeaderName::from_static("keep-alive"),
+        HeaderName::from_static("proxy-connection"),
+        header::PROXY_AUTHENTICATE,
+        header::PROXY_AUTHORIZATION,
+        header::TE,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+    ] {
+        headers.remove(name);
+    }
+}

@@ -1,0 +1,72 @@
+//! What generated code refers to. Not for people: it changes with the macros.
+
+use std::{
+    fmt::Display,
+    str::FromStr,
+};
+
+pub use http::Method;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::fault::{Failure, Fault, FaultKind};
+pub use crate::{
+    contract::{Contract, Operation},
+    guard::{Guard, authorise},
+    openapi::Document,
+    problem::{ContractError, Problem},
+    remote::{Remote, Transport},
+    stats::ModuleStats,
+    switch::{Switch, Way},
+    wire::{Answered, Ask, Asked, body, header, path_param, query},
+};
+
+/// A problem's further members.
+pub type Fields = Map<String, Value>;
+
+/// The answer to a request for an operation that the contract does not have.
+#[cold]
+pub fn no_such_operation(contract: &Contract, index: usize) -> Answered {
+    Fault::new(FaultKind::NoSuchPath, format!("{} has no operation {index}", contract.name)).into()
+}
+
+/// What a query's caller was told, as it looks on the wire.
+pub fn seen<T: Serialize, E: ContractError>(answer: &Result<T, Failure<E>>) -> Answered {
+    match answer {
+        Ok(value) => Answered::value(value),
+        Err(failure) => Answered::failure(failure),
+    }
+}
+
+/// Puts a variant's field into its problem.
+pub fn put_field<T: Serialize>(fields: &mut Fields, name: &'static str, value: &T) {
+    fields.insert(name.to_owned(), serde_json::to_value(value).unwrap_or(Value::Null));
+}
+
+/// Reads a variant's field from a problem; one that is not there reads as null.
+pub fn field<T: DeserializeOwned>(fields: &Fields, name: &'static str) -> Option<T> {
+    T::deserialize(fields.get(name).unwrap_or(&Value::Null)).ok()
+}
+
+/// Holds for what can be cloned, kept and handed between threads.
+pub trait Plain: Clone + Send + Sync + 'static {}
+impl<T: Clone + Send + Sync + 'static> Plain for T {}
+
+/// A parameter in the path is text that reads back, and has a schema.
+pub fn is_path_parameter<T: Plain + Display + FromStr<Err: Display> + PartialSchema>() {}
+
+/// A query is a struct that serde can write and read, and has a schema.
+pub fn is_query<T: Plain + Serialize + DeserializeOwned + ToSchema>() {}
+
+/// A header is text that reads back.
+pub fn is_header<T: Plain + Display + FromStr<Err: Display>>() {}
+
+/// A body is what serde can write and read, and has a schema.
+pub fn is_body<T: Plain + Serialize + DeserializeOwned + ToSchema>() {}
+
+/// An answer is what serde can write and read, and has a schema.
+pub fn is_answer<T: Plain + Serialize + DeserializeOwned + ToSchema>() {}
+
+/// A contract's error is an enum under `#[problems("…")]`.
+pub fn is_error<E: ContractError>() {}

@@ -1,0 +1,256 @@
+//! The database handle of one module.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use chrono::{DateTime, SubsecRound, Utc};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, Statement, TransactionOptions,
+    TransactionTrait,
+};
+use sea_orm_migration::MigrationTrait;
+use strangler::{Clock, Cx, SystemClock};
+use tokio::sync::watch;
+
+use crate::{
+    EventLog, Relay, StoreError, Uow, View,
+    error::{Place, connection_lost},
+    log::LocalLog,
+    migrate, postgres, sqlite,
+};
+
+/// The database engines that a schema can live in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// One file per schema.
+    Sqlite,
+    /// One schema and one login role per module.
+    Postgres,
+}
+
+/// How a [`Db`] behaves. `DbOptions::default()` suits a module of average traffic.
+#[derive(Clone)]
+pub struct DbOptions {
+    /// The most connections at a time; default 8. On SQLite one of them writes and at most four read.
+    pub max_connections: u32,
+    /// How long to wait for a connection; default 5 s.
+    pub acquire_timeout: Duration,
+    /// How long to wait for a lock that another process or transaction holds; default 5 s.
+    pub busy_timeout: Duration,
+    /// Where units of work get their time from; default the machine's clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Default for DbOptions {
+    fn default() -> Self {
+        Self {
+            max_connections: 8,
+            acquire_timeout: Duration::from_secs(5),
+            busy_timeout: Duration::from_secs(5),
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+impl fmt::Debug for DbOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DbOptions")
+            .field("max_connections", &self.max_connections)
+            .field("acquire_timeout", &self.acquire_timeout)
+            .field("busy_timeout", &self.busy_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A module's handle to its data. The handle *is* the schema: nothing else is reachable through it. Cheap to clone.
+#[derive(Clone)]
+pub struct Db(Arc<Inner>);
+
+struct Inner {
+    place: Arc<Place>,
+    writer: DatabaseConnection,
+    reader: DatabaseConnection,
+    clock: Arc<dyn Clock>,
+    /// Counts commits that emitted, so that the relays of this process wake up.
+    commits: watch::Sender<u64>,
+    /// Counts relay passes, so that the log's readers in this process wake up.
+    logged: watch::Sender<u64>,
+}
+
+impl fmt::Debug for Db {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Db").field("schema", &self.schema()).field("database", &self.display_url()).finish()
+    }
+}
+
+impl Db {
+    /// Opens a schema: `sqlite:data/catalog.db` (created if missing, its folder is not) or `postgres://role:pw@host/db`,
+    /// whose role's `search_path` is the schema (see [`provision`](crate::provision)). `schema` is what events name as
+    /// their source.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] for a URL, folder or role that cannot work; [`StoreError::Unavailable`] when the server does
+    /// not answer within the acquire timeout; [`StoreError::Corrupt`] for a file that is no database.
+    pub async fn open(url: &str, schema: &str, options: DbOptions) -> Result<Self, StoreError> {
+        if url.starts_with("sqlite:") {
+            let unnamed = Place::new(Engine::Sqlite, schema, String::new());
+            let file = sqlite::file_of(url).map_err(|why| unnamed.refused("reading the database URL", why))?;
+            let place = Arc::new(Place::new(Engine::Sqlite, schema, format!("sqlite:{}", file.display())));
+            let (writer, reader) = sqlite::open(&file, &place, &options).await?;
+            Ok(Self::assemble(place, writer, reader, options))
+        } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            let unnamed = Place::new(Engine::Postgres, schema, String::new());
+            let parsed = postgres::parse(url).map_err(|why| unnamed.refused("reading the database URL", why))?;
+            let (connect, shown) = parsed;
+            let place = Arc::new(Place::new(Engine::Postgres, schema, shown));
+            let connection = postgres::open(connect, &place, &options).await?;
+            Ok(Self::assemble(place, connection.clone(), connection, options))
+        } else {
+            let place = Place::new(Engine::Sqlite, schema, String::new());
+            let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+            let cause = format!("`{scheme}:` is no known kind of database; write sqlite:… or postgres://…");
+            Err(place.refused("reading the database URL", cause))
+        }
+    }
+
+    fn assemble(
+        place: Arc<Place>,
+        writer: DatabaseConnection,
+        reader: DatabaseConnection,
+        options: DbOptions,
+    ) -> Self {
+        let (commits, logged) = (watch::Sender::new(0), watch::Sender::new(0));
+        Self(Arc::new(Inner { place, writer, reader, clock: options.clock, commits, logged }))
+    }
+
+    /// The kind of database it is in.
+    pub fn engine(&self) -> Engine {
+        self.0.place.engine
+    }
+
+    /// The schema's name, such as `catalog`.
+    pub fn schema(&self) -> &str {
+        &self.0.place.schema
+    }
+
+    /// Where it is, fit to be shown: there is never a password in it.
+    pub fn display_url(&self) -> &str {
+        &self.0.place.database
+    }
+
+    /// Runs the migrations that the schema has not had, in the order of the list, in one transaction and under a lock, so
+    /// that many processes may start at once. Answers how many it ran. Takes no lock when there is nothing to do.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] when the schema has had migrations that are not in the list; the migrations' own failures,
+    /// after which nothing of this run remains.
+    pub async fn migrate(&self, list: Vec<Box<dyn MigrationTrait>>) -> Result<u32, StoreError> {
+        migrate::migrate(self, list).await
+    }
+
+    /// Begins a unit of work: a command. On SQLite it holds the schema's one writer from here on; on PostgreSQL it locks
+    /// the rows it loads. Dropping it rolls back.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] or [`StoreError::Unavailable`].
+    pub async fn begin(&self, cx: &Cx) -> Result<Uow, StoreError> {
+        let tx = self.begin_raw("beginning a unit of work").await?;
+        Ok(Uow::new(self.clone(), tx, cx.traceparent(), cx.subject().map(str::to_owned)))
+    }
+
+    /// Reads for a query. Each statement sees what is committed when it runs; for several that must agree, take a
+    /// [`View::snapshot`].
+    pub fn view(&self, _cx: &Cx) -> View<'_> {
+        View::new(self)
+    }
+
+    /// The schema's event log.
+    pub fn log(&self) -> Arc<dyn EventLog> {
+        Arc::new(LocalLog::new(self.clone()))
+    }
+
+    /// A relay from the schema's outbox to its event log. Any number of them may run at once, in any number of processes.
+    pub fn relay(&self) -> Relay {
+        Relay::new(self.clone())
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] most likely.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        // On SQLite a constant would not touch the file.
+        let sql = match self.engine() {
+            Engine::Sqlite => "SELECT count(*) FROM sqlite_schema",
+            Engine::Postgres => "SELECT 1",
+        };
+        let ask = || Statement::from_string(self.0.reader.get_database_backend(), sql);
+        let mut answer = self.0.reader.query_one_raw(ask()).await;
+        if matches!(&answer, Err(error) if connection_lost(self.engine(), error)) {
+            answer = self.0.reader.query_one_raw(ask()).await;
+        }
+        answer.map(drop).map_err(|e| self.place().error("asking whether the database is there", &e))
+    }
+
+    /// Closes every connection, after the statements that are running. Clones of this handle are closed too.
+    pub async fn close(self) {
+        // Readers first: the last connection to close folds the WAL back into the file, and it must be able to write.
+        for connection in [&self.0.reader, &self.0.writer] {
+            if let Err(error) = connection.close_by_ref().await {
+                let error = self.place().error("closing", &error);
+                tracing::warn!(schema = self.schema(), %error, "the database could not be closed");
+            }
+        }
+    }
+
+    pub(crate) fn place(&self) -> &Place {
+        &self.0.place
+    }
+
+    pub(crate) fn reader(&self) -> &DatabaseConnection {
+        &self.0.reader
+    }
+
+    /// The time now, as every database here can keep it.
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.0.clock.now().trunc_subsecs(6)
+    }
+
+    /// A transaction that will write. Repeated when the connection turns out to be lost, for nothing has been done yet.
+    pub(crate) async fn begin_raw(&self, doing: &str) -> Result<DatabaseTransaction, StoreError> {
+        let options = TransactionOptions {
+            // A deferred transaction that reads and then writes fails with "database is locked" at once, without waiting.
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        let mut again = 2;
+        loop {
+            match self.0.writer.begin_with_options(options).await {
+                Ok(tx) => return Ok(tx),
+                Err(error) => {
+                    let lost = connection_lost(self.engine(), &error);
+                    let error = self.place().error(doing, &error);
+                    if !lost || again == 0 {
+                        return Err(error);
+                    }
+                    again -= 1;
+                }
+            }
+        }
+    }
+
+    pub(crate) fn announce_commit(&self) {
+        self.0.commits.send_modify(|n| *n += 1);
+    }
+
+    pub(crate) fn watch_commits(&self) -> watch::Receiver<u64> {
+        self.0.commits.subscribe()
+    }
+
+    pub(crate) fn announce_logged(&self) {
+        self.0.logged.send_modify(|n| *n += 1);
+    }
+
+    pub(crate) fn watch_logged(&self) -> watch::Receiver<u64> {
+        self.0.logged.subscribe()
+    }
+}

@@ -1,0 +1,38 @@
+//! The store toolkit: a module's database handle, its units of work, its outbox and event log, and its subscriptions.
+//!
+//! A module's [`Db`] *is* its schema: nothing else can be reached through it. A command begins a [`Uow`], loads what it
+//! decides upon, and leaves what it wants; nothing is written before [`Uow::commit`], which writes state, history and
+//! events in one transaction. The [`Relay`] moves committed events into the schema's [`EventLog`] and numbers them there;
+//! a [`Subscription`] of another schema reads that log and moves its cursor in the same transaction as its effects.
+//!
+//! The same code runs on SQLite (one file per schema) and on PostgreSQL (one schema and one login role per module), so
+//! no entity carries a schema name. This crate knows nothing of what a module is about, and must never depend on one.
+
+mod aggregate;
+mod backoff;
+mod db;
+mod entity;
+mod envelope;
+mod error;
+mod log;
+mod migrate;
+mod postgres;
+pub mod provision;
+mod relay;
+mod schema;
+mod sqlite;
+mod subscription;
+mod uow;
+mod view;
+
+pub use aggregate::{Aggregate, Query, Write};
+pub use db::{Db, DbOptions, Engine};
+pub use envelope::Envelope;
+pub use error::{StoreError, Trouble};
+pub use log::{Batch, EventLog, Head, LogError};
+pub use relay::Relay;
+pub use schema::migrations;
+pub use sea_orm_migration::MigrationTrait;
+pub use subscription::{Filter, Handler, HandlerError, Subscription, SubscriptionError};
+pub use uow::Uow;
+pub use view::{Snapshot, View};

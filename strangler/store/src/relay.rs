@@ -1,0 +1,155 @@
+//! Moves committed events from the outbox into the event log, and numbers them there.
+//!
+//! Only the relay numbers, and only what has committed: so a reader of the log never passes a position that is filled
+//! later. Ids drawn by the writers cannot serve for that, because they commit in another order than they draw.
+
+use std::{
+    future::Future,
+    pin::pin,
+    time::Duration,
+};
+
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, PaginatorTrait, Statement};
+
+use crate::{Db, Engine, StoreError, backoff::Backoff, entity::outbox, error::Sort, log::POLL};
+
+const COLUMNS: &str =
+    r#""event_id", "type", "dataversion", "stream", "subject", "aggregateversion", "time", "traceparent", "data""#;
+
+/// A relay of one schema. Each pass locks the log's head row first, so any number of relays may run.
+#[derive(Clone, Debug)]
+pub struct Relay {
+    db: Db,
+    batch: u32,
+}
+
+impl Relay {
+    pub(crate) fn new(db: Db) -> Self {
+        Self { db, batch: 1000 }
+    }
+
+    /// The most events that one pass moves; 1000 unless told otherwise.
+    pub fn with_batch(mut self, events: u32) -> Self {
+        self.batch = events.max(1);
+        self
+    }
+
+    /// Moves what is in the outbox, up to one batch, in one transaction. Answers how many events it moved.
+    ///
+    /// # Errors
+    /// The database's; nothing was moved then.
+    pub async fn pass(&self) -> Result<usize, StoreError> {
+        let tx = self.db.begin_raw("relaying events").await?;
+        let fail = |e: DbErr| self.db.place().error("relaying events", &e);
+        let head = self.lock_head(&tx).await.map_err(fail)?;
+        let Some(head) = head else {
+            return Err(self.db.place().make(Sort::Corrupt, "relaying events", "the head row of the log is missing"));
+        };
+        let moved = match self.db.engine() {
+            Engine::Sqlite => self.move_sqlite(&tx, head).await,
+            Engine::Postgres => self.move_postgres(&tx, head).await,
+        };
+        let moved = moved.map_err(fail)?;
+        if moved == 0 {
+            return Ok(0);
+        }
+        let position = head.saturating_add(i64::try_from(moved).unwrap_or(i64::MAX));
+        let update = self.statement(r#"UPDATE "event_log_head" SET "position" = $1 WHERE "id" = 1"#, [position]);
+        tx.execute_raw(update).await.map_err(fail)?;
+        tx.commit().await.map_err(fail)?;
+        self.db.announce_logged();
+        Ok(usize::try_from(moved).unwrap_or(usize::MAX))
+    }
+
+    /// Relays until `stop` is ready: whenever a unit of work of this process commits an event, and four times a second for
+    /// those of other processes. A database that is away is waited for.
+    pub async fn run(&self, stop: impl Future<Output = ()> + Send) {
+        let mut stop = pin!(stop);
+        let mut commits = self.db.watch_commits();
+        let mut backoff = Backoff::default();
+        let mut look_first = false;
+        loop {
+            commits.mark_unchanged();
+            let pause = match self.turn(look_first).await {
+                Ok(moved) => {
+                    let failures = backoff.succeeded();
+                    if failures > 0 {
+                        tracing::info!(schema = self.db.schema(), failures, "the relay works again");
+                    }
+                    if moved > 0 { Duration::ZERO } else { POLL }
+                }
+                Err(error) => {
+                    let (pause, news) = backoff.failed(&error);
+                    if news {
+                        tracing::warn!(schema = self.db.schema(), %error, "the relay cannot work; it will try again");
+                    }
+                    pause
+                }
+            };
+            let healthy = backoff.failures() == 0;
+            tokio::select! {
+                biased;
+                () = &mut stop => return,
+                // While the database is away, commits are no reason to hurry.
+                _ = commits.changed(), if healthy => look_first = false,
+                () = tokio::time::sleep(pause) => look_first = pause == POLL,
+            }
+        }
+    }
+
+    /// One pass; after a poll only if there is something to move, because a pass takes the schema's writer.
+    async fn turn(&self, look_first: bool) -> Result<usize, StoreError> {
+        if look_first {
+            let waiting = outbox::Entity::find().count(&crate::view::Reader { db: &self.db }).await;
+            if waiting.map_err(|e| self.db.place().error("looking for events", &e))? == 0 {
+                return Ok(0);
+            }
+        }
+        self.pass().await
+    }
+
+    async fn lock_head(&self, tx: &DatabaseTransaction) -> Result<Option<i64>, DbErr> {
+        let lock = match self.db.engine() {
+            Engine::Sqlite => r#"SELECT "position" FROM "event_log_head" WHERE "id" = 1"#,
+            Engine::Postgres => r#"SELECT "position" FROM "event_log_head" WHERE "id" = 1 FOR UPDATE"#,
+        };
+        let row = tx.query_one_raw(self.statement(lock, [])).await?;
+        row.map(|row| row.try_get("", "position")).transpose()
+    }
+
+    /// Under BEGIN IMMEDIATE nobody else writes, so both statements see the same rows.
+    async fn move_sqlite(&self, tx: &DatabaseTransaction, head: i64) -> Result<u64, DbErr> {
+        let copy = format!(
+            r#"INSERT INTO "event_log" ("position", {COLUMNS})
+               SELECT $1 + row_number() OVER (ORDER BY "id"), {COLUMNS} FROM "outbox" ORDER BY "id" LIMIT $2"#
+        );
+        let moved = tx.execute_raw(self.statement(&copy, [head, self.batch.into()])).await?.rows_affected();
+        if moved > 0 {
+            let delete =
+                r#"DELETE FROM "outbox" WHERE "id" IN (SELECT "id" FROM "outbox" ORDER BY "id" LIMIT $1)"#;
+            tx.execute_raw(self.statement(delete, [self.batch.into()])).await?;
+        }
+        Ok(moved)
+    }
+
+    /// One statement, one snapshot: what is deleted is exactly what is numbered, whatever commits meanwhile.
+    async fn move_postgres(&self, tx: &DatabaseTransaction, head: i64) -> Result<u64, DbErr> {
+        let sql = format!(
+            r#"WITH "moved" AS (
+                   DELETE FROM "outbox" WHERE "id" IN (SELECT "id" FROM "outbox" ORDER BY "id" LIMIT $2)
+                   RETURNING "id", {COLUMNS}
+               )
+               INSERT INTO "event_log" ("position", {COLUMNS})
+               SELECT $1 + row_number() OVER (ORDER BY "id"), {COLUMNS} FROM "moved""#
+        );
+        Ok(tx.execute_raw(self.statement(&sql, [head, self.batch.into()])).await?.rows_affected())
+    }
+
+    fn statement<const N: usize>(&self, sql: &str, values: [i64; N]) -> Statement {
+        let backend = match self.db.engine() {
+            Engine::Sqlite => sea_orm::DbBackend::Sqlite,
+            Engine::Postgres => sea_orm::DbBackend::Postgres,
+        };
+        Statement::from_sql_and_values(backend, sql, values.map(sea_orm::Value::from))
+    }
+}

@@ -1,0 +1,310 @@
+//! The unit of work: what a command, a saga step and an event handler all are.
+
+use chrono::{DateTime, Utc};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait,
+    PaginatorTrait, QueryFilter, QuerySelect, QueryTrait, Statement,
+};
+use serde_json::Value;
+use strangler::{BoxFuture, Event};
+use uuid::{NoContext, Timestamp, Uuid};
+
+use crate::{
+    Aggregate, Db, Engine, Query, StoreError, Write,
+    entity::{event_log, outbox, snapshots},
+    envelope::stream,
+    error::Sort,
+};
+
+/// One decision and all that it changes. Load what it needs, decide, leave what it wants with [`save`](Self::save),
+/// [`put`](Self::put) and [`emit`](Self::emit): nothing is written before [`commit`](Self::commit), which writes all of it
+/// or nothing. Time and ids come from it too. Dropping it rolls back.
+///
+/// What was saved is seen by [`load`](Self::load) and [`peek`](Self::peek) of the same unit of work, but not by
+/// [`find`](Self::find), which asks the database.
+pub struct Uow {
+    db: Db,
+    tx: DatabaseTransaction,
+    now: DateTime<Utc>,
+    traceparent: String,
+    by: Option<String>,
+    saves: Vec<Save>,
+    puts: Vec<Put>,
+    events: Vec<outbox::ActiveModel>,
+    emitted: bool,
+    /// A statement failed, or something could not be written down: committing what is left would be half a decision.
+    failed: Option<StoreError>,
+}
+
+struct Save {
+    kind: &'static str,
+    id: Uuid,
+    version: i64,
+    state: Value,
+    statement: Statement,
+}
+
+struct Put {
+    name: &'static str,
+    run: Box<dyn for<'a> FnOnce(&'a DatabaseTransaction) -> BoxFuture<'a, Result<(), DbErr>> + Send>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lock {
+    Row,
+    None,
+}
+
+impl Uow {
+    pub(crate) fn new(db: Db, tx: DatabaseTransaction, traceparent: String, by: Option<String>) -> Self {
+        let now = db.now();
+        let (saves, puts, events) = (Vec::new(), Vec::new(), Vec::new());
+        Self { db, tx, now, traceparent, by, saves, puts, events, emitted: false, failed: None }
+    }
+
+    /// When this decision is made: one instant, taken when the unit of work began; microseconds, UTC.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.now
+    }
+
+    /// A new id (UUID v7) of the time of this unit of work.
+    pub fn new_id(&mut self) -> Uuid {
+        let seconds = u64::try_from(self.now.timestamp()).unwrap_or_default();
+        Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, self.now.timestamp_subsec_nanos()))
+    }
+
+    /// The aggregate with this id, if there is one, locked until the unit of work ends. When there is none, its id is
+    /// locked instead, so that of two creators of one id the second finds what the first made. Load several aggregates in
+    /// the order of their ids, or two commands may wait for each other.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] when the lock cannot be had in time, [`StoreError::Corrupt`] for a row that cannot be
+    /// understood, and the database's others.
+    pub async fn load<A: Aggregate>(&mut self, id: Uuid) -> Result<Option<A>, StoreError> {
+        self.read(id, Lock::Row).await
+    }
+
+    /// The aggregate with this id, if there is one, as it is at the moment: for what a decision looks at and does not
+    /// change.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), without waiting.
+    pub async fn peek<A: Aggregate>(&mut self, id: Uuid) -> Result<Option<A>, StoreError> {
+        self.read(id, Lock::None).await
+    }
+
+    /// Asks `query` inside the transaction.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn find<Q: Query>(&mut self, query: Q) -> Result<Q::Answer, StoreError> {
+        let answer = query.run(&self.tx).await;
+        self.check(answer, || format!("asking {}", Q::NAME))
+    }
+
+    /// Leaves the aggregate to be written: inserted when its version is 1, else updated where the stored version is one
+    /// less. The whole state is kept in history too, with the time and the caller.
+    pub fn save<A: Aggregate>(&mut self, aggregate: &A) {
+        let (kind, id, version) = (A::KIND, aggregate.id(), aggregate.version());
+        let state = match serde_json::to_value(aggregate) {
+            Ok(state) => state,
+            Err(error) => return self.fail(format_args!("saving {kind} {id}"), error),
+        };
+        if version < 1 {
+            return self.fail(format_args!("saving {kind} {id}"), format_args!("{version} is no version; the first is 1"));
+        }
+        let row = aggregate.to_model().reset_all();
+        let backend = self.tx.get_database_backend();
+        let statement = if version == 1 {
+            A::Entity::insert(row).build(backend)
+        } else {
+            let guard = Condition::all().add(A::id_column().eq(id)).add(A::version_column().eq(version - 1));
+            A::Entity::update_many().set(row).filter(guard).build(backend)
+        };
+        self.saves.push(Save { kind, id, version, state, statement });
+    }
+
+    /// Leaves a change to other rows to be made. Changes are made in the order they were left, after the aggregates.
+    pub fn put<W: Write>(&mut self, write: W) {
+        self.puts.push(Put { name: W::NAME, run: Box::new(move |tx| Box::pin(write.run(tx))) });
+    }
+
+    /// Leaves an event to be published: it happened to `subject`, which has `version` since. One version of one
+    /// aggregate has one event. Load or save the aggregate in the same unit of work: its lock is what keeps its events
+    /// in order.
+    pub fn emit<E: Event>(&mut self, subject: Uuid, version: i64, event: &E) {
+        let event_type = event.event_type();
+        let data = match serde_json::to_value(event) {
+            Ok(data) => data,
+            Err(error) => return self.fail(format_args!("emitting {event_type}"), error),
+        };
+        let row = outbox::ActiveModel {
+            event_id: Set(self.new_id()),
+            event_type: Set(event_type.to_owned()),
+            dataversion: Set(i32::try_from(event.data_version()).unwrap_or(i32::MAX)),
+            stream: Set(stream(event_type).to_owned()),
+            subject: Set(subject),
+            aggregateversion: Set(version),
+            time: Set(self.now),
+            traceparent: Set(self.traceparent.clone()),
+            data: Set(data),
+            ..Default::default()
+        };
+        self.events.push(row);
+    }
+
+    /// Writes everything that was left and commits.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when somebody else changed or created the same thing meanwhile; the database's others.
+    /// Nothing was written then, with one exception: when the connection is lost during the commit itself
+    /// ([`StoreError::Unavailable`]) it may have taken effect, and the same command must be safe to repeat.
+    pub async fn commit(mut self) -> Result<(), StoreError> {
+        self.flush().await?;
+        let Self { db, tx, emitted, .. } = self;
+        // Even a commit whose answer got lost, or whose caller went away, may have left events.
+        let _wake = emitted.then(|| Wake(&db));
+        tx.commit().await.map_err(|e| db.place().error("committing", &e))
+    }
+
+    /// Writes everything that was left, without committing. For tests that must act between an outbox id being drawn and
+    /// the commit, and for the end of each event of a batch.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit); the unit of work cannot be committed any more then.
+    #[doc(hidden)]
+    pub async fn flush(&mut self) -> Result<(), StoreError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        let mut saves = std::mem::take(&mut self.saves);
+        // Locks are taken in this order by everybody.
+        saves.sort_by(|a, b| (a.kind, a.id, a.version).cmp(&(b.kind, b.id, b.version)));
+        for save in saves {
+            self.write(save).await?;
+        }
+        for Put { name, run } in std::mem::take(&mut self.puts) {
+            let done = run(&self.tx).await;
+            self.check(done, || format!("writing {name}"))?;
+        }
+        // The rows above are locked by now: only then an outbox id is drawn, so ids follow the order of versions.
+        for event in std::mem::take(&mut self.events) {
+            self.publish(event).await?;
+        }
+        Ok(())
+    }
+
+    async fn read<A: Aggregate>(&mut self, id: Uuid, lock: Lock) -> Result<Option<A>, StoreError> {
+        let doing = || format!("loading {} {id}", A::KIND);
+        let saved = self.saves.iter().rfind(|s| s.kind == A::KIND && s.id == id);
+        if let Some(saved) = saved {
+            let state = serde_json::from_value(saved.state.clone());
+            return state.map(Some).map_err(|e| self.db.place().make(Sort::Other, doing(), e));
+        }
+        let select = || {
+            let select = A::Entity::find().filter(A::id_column().eq(id));
+            if lock == Lock::Row { select.lock_exclusive() } else { select }
+        };
+        let row = select().one(&self.tx).await;
+        let mut row = self.check(row, doing)?;
+        if row.is_none() && lock == Lock::Row && self.db.engine() == Engine::Postgres {
+            // There is no row to lock, so its name is locked. Whoever held it may have made the row: look again.
+            let name = format!("{}/{}/{id}", self.db.schema(), A::KIND);
+            let wait = Statement::from_sql_and_values(
+                self.tx.get_database_backend(),
+                "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))",
+                [name.into()],
+            );
+            let waited = self.tx.execute_raw(wait).await;
+            self.check(waited, doing)?;
+            let again = select().one(&self.tx).await;
+            row = self.check(again, doing)?;
+        }
+        match row {
+            Some(model) => A::from_model(model).map(Some).map_err(|e| self.db.place().locate(doing(), e)),
+            None => Ok(None),
+        }
+    }
+
+    async fn write(&mut self, save: Save) -> Result<(), StoreError> {
+        let Save { kind, id, version, state, statement } = save;
+        let doing = || format!("saving {kind} {id}, version {version}");
+        let done = self.tx.execute_raw(statement).await;
+        if self.check(done, doing)?.rows_affected() != 1 {
+            let cause = format!("it does not have version {} any more", version - 1);
+            let error = self.db.place().make(Sort::Conflict, doing(), cause);
+            self.failed = Some(error.clone());
+            return Err(error);
+        }
+        let history = snapshots::ActiveModel {
+            kind: Set(kind.to_owned()),
+            id: Set(id),
+            version: Set(version),
+            state: Set(state),
+            at: Set(self.now),
+            by: Set(self.by.clone()),
+        };
+        let done = snapshots::Entity::insert(history).exec_without_returning(&self.tx).await;
+        self.check(done, doing).map(drop)
+    }
+
+    async fn publish(&mut self, event: outbox::ActiveModel) -> Result<(), StoreError> {
+        let doing = || format!("emitting {}", event.event_type.as_ref());
+        let done = outbox::Entity::insert(event.clone()).exec_without_returning(&self.tx).await;
+        self.check(done, doing)?;
+        // The same version may have been relayed already. Asked after the insert, which waits for a relay that is just
+        // moving it; a duplicate found by the relay would stop the schema's events for good.
+        let same = Condition::all()
+            .add(event_log::Column::Subject.eq(*event.subject.as_ref()))
+            .add(event_log::Column::Aggregateversion.eq(*event.aggregateversion.as_ref()))
+            .add(event_log::Column::Stream.eq(event.stream.as_ref().as_str()));
+        let relayed = event_log::Entity::find().filter(same).count(&self.tx).await;
+        if self.check(relayed, doing)? > 0 {
+            let version = event.aggregateversion.as_ref();
+            let cause = format!("version {version} of {} has an event already", event.subject.as_ref());
+            let error = self.db.place().make(Sort::Conflict, doing(), cause);
+            self.failed = Some(error.clone());
+            return Err(error);
+        }
+        self.emitted = true;
+        Ok(())
+    }
+
+    /// Every statement's result passes through here. After a failed one PostgreSQL answers COMMIT with a silent rollback,
+    /// so a unit of work whose caller swallowed the error must not pretend to have committed.
+    fn check<T>(&mut self, result: Result<T, DbErr>, doing: impl FnOnce() -> String) -> Result<T, StoreError> {
+        result.map_err(|error| {
+            let error = self.db.place().error(doing(), &error);
+            self.failed.get_or_insert_with(|| error.clone());
+            error
+        })
+    }
+
+    fn fail(&mut self, doing: impl std::fmt::Display, cause: impl std::fmt::Display) {
+        let error = self.db.place().make(Sort::Other, doing, cause);
+        self.failed.get_or_insert(error);
+    }
+
+    /// What follows is caused by this event: its trace goes on in whatever is emitted.
+    pub(crate) fn follow(&mut self, traceparent: &str) {
+        traceparent.clone_into(&mut self.traceparent);
+    }
+
+    pub(crate) fn connection(&self) -> &DatabaseTransaction {
+        &self.tx
+    }
+}
+
+impl std::fmt::Debug for Uow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Uow").field("db", &self.db).field("now", &self.now).finish_non_exhaustive()
+    }
+}
+
+struct Wake<'a>(&'a Db);
+
+impl Drop for Wake<'_> {
+    fn drop(&mut self) {
+        self.0.announce_commit();
+    }
+}

@@ -1,0 +1,157 @@
+//! Reading for queries: outside of any unit of work, without locks.
+
+use sea_orm::{
+    AccessMode, ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, EntityTrait,
+    ExecResult, IsolationLevel, QueryFilter, QueryResult, Statement, TransactionTrait, entity::prelude::async_trait,
+};
+use uuid::Uuid;
+
+use crate::{Aggregate, Db, Engine, Query, StoreError, error::connection_lost};
+
+/// Reads with one statement at a time, each of which sees what is committed when it runs.
+#[derive(Debug)]
+pub struct View<'a> {
+    db: &'a Db,
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn new(db: &'a Db) -> Self {
+        Self { db }
+    }
+
+    /// The aggregate with this id, if there is one.
+    ///
+    /// # Errors
+    /// The database's, or [`StoreError::Corrupt`] for a row that cannot be understood.
+    pub async fn load<A: Aggregate>(&self, id: Uuid) -> Result<Option<A>, StoreError> {
+        read(self.db, &Reader { db: self.db }, id).await
+    }
+
+    /// Asks `query`.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn find<Q: Query>(&self, query: Q) -> Result<Q::Answer, StoreError> {
+        let answer = query.run(&Reader { db: self.db }).await;
+        answer.map_err(|e| self.db.place().error(format_args!("asking {}", Q::NAME), &e))
+    }
+
+    /// Reads that all see the same state.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        Snapshot::begin(self.db).await
+    }
+}
+
+/// Several reads of one state of the schema. Keep it short: old row versions are kept as long as it lives.
+pub struct Snapshot {
+    db: Db,
+    tx: DatabaseTransaction,
+}
+
+impl Snapshot {
+    pub(crate) async fn begin(db: &Db) -> Result<Self, StoreError> {
+        let begin = || async {
+            match db.engine() {
+                // A deferred transaction takes its snapshot at the first read.
+                Engine::Sqlite => db.reader().begin().await,
+                Engine::Postgres => {
+                    let config = (Some(IsolationLevel::RepeatableRead), Some(AccessMode::ReadOnly));
+                    db.reader().begin_with_config(config.0, config.1).await
+                }
+            }
+        };
+        let mut tx = begin().await;
+        if matches!(&tx, Err(error) if connection_lost(db.engine(), error)) {
+            tx = begin().await;
+        }
+        let tx = tx.map_err(|e| db.place().error("beginning to read", &e))?;
+        Ok(Self { db: db.clone(), tx })
+    }
+
+    /// The aggregate with this id, if there was one.
+    ///
+    /// # Errors
+    /// As [`View::load`].
+    pub async fn load<A: Aggregate>(&self, id: Uuid) -> Result<Option<A>, StoreError> {
+        read(&self.db, &self.tx, id).await
+    }
+
+    /// Asks `query`.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn find<Q: Query>(&self, query: Q) -> Result<Q::Answer, StoreError> {
+        let answer = query.run(&self.tx).await;
+        answer.map_err(|e| self.db.place().error(format_args!("asking {}", Q::NAME), &e))
+    }
+
+    pub(crate) fn connection(&self) -> &DatabaseTransaction {
+        &self.tx
+    }
+}
+
+async fn read<A: Aggregate>(
+    db: &Db,
+    connection: &impl ConnectionTrait,
+    id: Uuid,
+) -> Result<Option<A>, StoreError> {
+    let doing = || format!("loading {} {id}", A::KIND);
+    let row = A::Entity::find().filter(A::id_column().eq(id)).one(connection).await;
+    match row.map_err(|e| db.place().error(doing(), &e))? {
+        Some(model) => A::from_model(model).map(Some).map_err(|e| db.place().locate(doing(), e)),
+        None => Ok(None),
+    }
+}
+
+/// The reader pool, which sends a read again when its connection turns out to be lost, and refuses what is no read.
+pub(crate) struct Reader<'a> {
+    pub(crate) db: &'a Db,
+}
+
+impl Reader<'_> {
+    fn pool(&self) -> &DatabaseConnection {
+        self.db.reader()
+    }
+
+    fn lost<T>(&self, answer: &Result<T, DbErr>) -> bool {
+        let Err(error) = answer else { return false };
+        let lost = connection_lost(self.db.engine(), error);
+        if lost {
+            // Makes the pool test the other connections, which have most likely been lost with this one.
+            drop(self.db.place().error("reading", error));
+        }
+        lost
+    }
+}
+
+fn no_read() -> DbErr {
+    DbErr::Custom("a view only reads; change data in a unit of work".into())
+}
+
+#[async_trait::async_trait]
+impl ConnectionTrait for Reader<'_> {
+    fn get_database_backend(&self) -> DbBackend {
+        self.pool().get_database_backend()
+    }
+
+    async fn execute_raw(&self, _: Statement) -> Result<ExecResult, DbErr> {
+        Err(no_read())
+    }
+
+    async fn execute_unprepared(&self, _: &str) -> Result<ExecResult, DbErr> {
+        Err(no_read())
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        let answer = self.pool().query_one_raw(statement.clone()).await;
+        if self.lost(&answer) { self.pool().query_one_raw(statement).await } else { answer }
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        let answer = self.pool().query_all_raw(statement.clone()).await;
+        if self.lost(&answer) { self.pool().query_all_raw(statement).await } else { answer }
+    }
+}
