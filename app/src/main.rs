@@ -1,1 +1,7 @@
-fn main() {}
+//! The `banyan` binary.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    banyan::cli::main()
+}

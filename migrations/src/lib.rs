@@ -1,1 +1,20 @@
-//! To come.
+//! Every schema's migrations: one list per schema, the toolkit's own first. An extracted service runs its module's list
+//! alone. This crate knows tables and must never know what is done with them.
+
+mod catalog;
+mod control;
+
+pub use strangler_store::MigrationTrait;
+
+/// The schemas there are, the control plane's first.
+pub const SCHEMAS: [&str; 2] = ["strangler", "catalog"];
+
+/// The migrations of a schema; `None` when there is no such schema.
+pub fn of(schema: &str) -> Option<Vec<Box<dyn MigrationTrait>>> {
+    let own = match schema {
+        "strangler" => control::migrations(),
+        "catalog" => catalog::migrations(),
+        _ => return None,
+    };
+    Some(strangler_store::migrations().into_iter().chain(own).collect())
+}

@@ -38,9 +38,24 @@ pub trait Authenticate: Send + Sync + 'static {
 /// An authentication that is there at once, as a rule, or has to ask somebody.
 pub enum Authenticated<'a> {
     /// Known at once.
-    Now(Result<Principal, String>),
+    Now(Result<Principal, NotKnown>),
     /// Somebody has to be asked.
-    Later(BoxFuture<'a, Result<Principal, String>>),
+    Later(BoxFuture<'a, Result<Principal, NotKnown>>),
+}
+
+/// Why it is not known who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotKnown {
+    /// What was shown is no good (401).
+    Refused(String),
+    /// Whether it is good cannot be told at the moment (503).
+    NotNow(String),
+}
+
+impl From<String> for NotKnown {
+    fn from(why: String) -> Self {
+        Self::Refused(why)
+    }
 }
 
 /// Where a gateway stands.
@@ -159,7 +174,8 @@ impl Gateway {
         };
         let principal = match who {
             Ok(principal) => principal,
-            Err(why) => return plain(Fault::new(FaultKind::Unauthenticated, why).into()),
+            Err(NotKnown::Refused(why)) => return plain(Fault::new(FaultKind::Unauthenticated, why).into()),
+            Err(NotKnown::NotNow(why)) => return plain(Fault::new(FaultKind::Unavailable, why).into()),
         };
         let cx = Cx::from_headers(&parts.headers, principal, self.limits.budget, self.edge == Edge::Internal);
         let params: Params<'_> = params.iter().map(|(_, value)| value).collect();

@@ -37,6 +37,7 @@ pub use fault::{Failure, Fault, FaultKind};
 pub use problem::{ContractError, Problem, ProblemKind};
 pub use remote::{Remote, Transport};
 pub use stats::ModuleStats;
+pub use strangler_macros::{contract, problems};
 pub use switch::{Switch, Way};
 pub use wire::{Accepted, Done, IfMatch, Put, Serve};
 

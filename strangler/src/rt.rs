@@ -1,7 +1,7 @@
 //! What generated code refers to. Not for people: it changes with the macros.
 
 use std::{
-    fmt::Display,
+    fmt::{self, Display},
     str::FromStr,
 };
 
@@ -28,7 +28,11 @@ pub type Fields = Map<String, Value>;
 /// The answer to a request for an operation that the contract does not have.
 #[cold]
 pub fn no_such_operation(contract: &Contract, index: usize) -> Answered {
-    Fault::new(FaultKind::NoSuchPath, format!("{} has no operation {index}", contract.name)).into()
+    Fault::new(
+        FaultKind::NoSuchPath,
+        format!("{} has no operation {index}", contract.name),
+    )
+    .into()
 }
 
 /// What a query's caller was told, as it looks on the wire.
@@ -47,6 +51,15 @@ pub fn put_field<T: Serialize>(fields: &mut Fields, name: &'static str, value: &
 /// Reads a variant's field from a problem; one that is not there reads as null.
 pub fn field<T: DeserializeOwned>(fields: &Fields, name: &'static str) -> Option<T> {
     T::deserialize(fields.get(name).unwrap_or(&Value::Null)).ok()
+}
+
+/// Title and detail of an error.
+pub fn write_error<E: ContractError>(error: &E, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let Problem { title, detail, .. } = error.to_problem();
+    match detail {
+        Some(detail) => write!(f, "{title}: {detail}"),
+        None => f.write_str(&title),
+    }
 }
 
 /// Holds for what can be cloned, kept and handed between threads.

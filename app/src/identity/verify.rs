@@ -61,7 +61,8 @@ pub struct Verifier {
 #[derive(Clone, Copy)]
 struct Fetch {
     begun: Instant,
-    succeeded: bool,
+    /// Whether it succeeded; `None` while it goes on, and for ever when its caller went away.
+    succeeded: Option<bool>,
 }
 
 struct Checked {
@@ -181,19 +182,23 @@ impl Verifier {
         }
         let fetched_meanwhile = self.begun.load(Ordering::SeqCst) > begun_before;
         let succeeded = match *last {
-            Some(fetch) if fetched_meanwhile => fetch.succeeded,
+            Some(Fetch {
+                succeeded: Some(succeeded),
+                ..
+            }) if fetched_meanwhile => succeeded,
             fetch => {
                 if let Some(fetch) = fetch {
                     tokio::time::sleep_until(fetch.begun + FETCH_EVERY).await;
                 }
-                // Noted before the fetch: one whose caller goes away counts too.
-                *last = Some(Fetch {
-                    begun: Instant::now(),
-                    succeeded: false,
-                });
+                // Noted before the fetch: one whose caller goes away counts towards the rate too.
+                let begun = Instant::now();
+                *last = Some(Fetch { begun, succeeded: None });
                 self.begun.fetch_add(1, Ordering::SeqCst);
                 let succeeded = self.fetch_now().await;
-                *last = last.map(|fetch| Fetch { succeeded, ..fetch });
+                *last = Some(Fetch {
+                    begun,
+                    succeeded: Some(succeeded),
+                });
                 succeeded
             }
         };

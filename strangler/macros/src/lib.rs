@@ -43,7 +43,9 @@ use proc_macro::TokenStream;
 /// * The answer is `Put<T>` (201 or 200), `Done` (204), `Accepted<T>` (202), or any other value (200).
 #[proc_macro_attribute]
 pub fn contract(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    contract::expand(arguments.into(), item.into()).unwrap_or_else(syn::Error::into_compile_error).into()
+    contract::expand(arguments.into(), item.into())
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
 }
 
 /// Makes an enum the error of a contract: `ContractError`, `Display` and `Error`.
@@ -63,5 +65,7 @@ pub fn contract(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// the variant comes back as it was.
 #[proc_macro_attribute]
 pub fn problems(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    problems::expand(arguments.into(), item.into()).unwrap_or_else(syn::Error::into_compile_error).into()
+    problems::expand(arguments.into(), item.into())
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
 }

@@ -1,6 +1,12 @@
 //! Names made from names, and the text of doc comments.
 
+use proc_macro2::{Ident, Span};
 use syn::{Attribute, Expr, ExprLit, Lit, Meta};
+
+/// A local variable of the generated code that no argument or field of the same name can collide with.
+pub fn local(name: &str) -> Ident {
+    Ident::new(name, Span::mixed_site())
+}
 
 /// `NoSuchShow` in words joined by `separator`: `no-such-show`. A run of capitals is one word: `HTTPError` is
 /// `http-error`.
@@ -24,10 +30,14 @@ pub fn words(name: &str, separator: char) -> String {
 /// Why `name` cannot be a contract's name, which stands in paths, ids and problem types.
 pub fn bad_contract_name(name: &str) -> Option<String> {
     let fine = name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         && !name.ends_with('-');
     if !fine {
-        return Some(format!("`{name}` is no contract's name: write lower-case letters, digits and `-`, such as \"catalog\""));
+        return Some(format!(
+            "`{name}` is no contract's name: write lower-case letters, digits and `-`, such as \"catalog\""
+        ));
     }
     (name == "way").then(|| "`way` is the name of the way between modules; choose another".to_owned())
 }
@@ -36,12 +46,16 @@ pub fn bad_contract_name(name: &str) -> Option<String> {
 pub fn doc_text(attributes: &[Attribute], separator: &str) -> String {
     let lines = attributes.iter().filter_map(|attribute| match &attribute.meta {
         Meta::NameValue(pair) if pair.path.is_ident("doc") => match &pair.value {
-            Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Some(text.value()),
+            Expr::Lit(ExprLit {
+                lit: Lit::Str(text), ..
+            }) => Some(text.value()),
             _ => None,
         },
         _ => None,
     });
-    let lines: Vec<String> = lines.flat_map(|text| text.lines().map(|l| l.trim().to_owned()).collect::<Vec<_>>()).collect();
+    let lines: Vec<String> = lines
+        .flat_map(|text| text.split('\n').map(|l| l.trim().to_owned()).collect::<Vec<_>>())
+        .collect();
     lines.join(separator).trim().to_owned()
 }
 

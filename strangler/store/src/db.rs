@@ -78,7 +78,10 @@ struct Inner {
 
 impl fmt::Debug for Db {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Db").field("schema", &self.schema()).field("database", &self.display_url()).finish()
+        f.debug_struct("Db")
+            .field("schema", &self.schema())
+            .field("database", &self.display_url())
+            .finish()
     }
 }
 
@@ -112,14 +115,16 @@ impl Db {
         }
     }
 
-    fn assemble(
-        place: Arc<Place>,
-        writer: DatabaseConnection,
-        reader: DatabaseConnection,
-        options: DbOptions,
-    ) -> Self {
+    fn assemble(place: Arc<Place>, writer: DatabaseConnection, reader: DatabaseConnection, options: DbOptions) -> Self {
         let (commits, logged) = (watch::Sender::new(0), watch::Sender::new(0));
-        Self(Arc::new(Inner { place, writer, reader, clock: options.clock, commits, logged }))
+        Self(Arc::new(Inner {
+            place,
+            writer,
+            reader,
+            clock: options.clock,
+            commits,
+            logged,
+        }))
     }
 
     /// The kind of database it is in.
@@ -154,7 +159,12 @@ impl Db {
     /// [`StoreError::Busy`] or [`StoreError::Unavailable`].
     pub async fn begin(&self, cx: &Cx) -> Result<Uow, StoreError> {
         let tx = self.begin_raw("beginning a unit of work").await?;
-        Ok(Uow::new(self.clone(), tx, cx.traceparent(), cx.subject().map(str::to_owned)))
+        Ok(Uow::new(
+            self.clone(),
+            tx,
+            cx.traceparent(),
+            cx.subject().map(str::to_owned),
+        ))
     }
 
     /// Reads for a query. Each statement sees what is committed when it runs; for several that must agree, take a
@@ -163,7 +173,8 @@ impl Db {
         View::new(self)
     }
 
-    /// The schema's event log.
+    /// The schema's event log. Its readers are woken at once by a relay of this handle or a clone of it, and look four
+    /// times a second for what other handles and processes relayed.
     pub fn log(&self) -> Arc<dyn EventLog> {
         Arc::new(LocalLog::new(self.clone()))
     }
@@ -188,7 +199,9 @@ impl Db {
         if matches!(&answer, Err(error) if connection_lost(self.engine(), error)) {
             answer = self.0.reader.query_one_raw(ask()).await;
         }
-        answer.map(drop).map_err(|e| self.place().error("asking whether the database is there", &e))
+        answer
+            .map(drop)
+            .map_err(|e| self.place().error("asking whether the database is there", &e))
     }
 
     /// Closes every connection, after the statements that are running. Clones of this handle are closed too.

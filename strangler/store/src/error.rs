@@ -54,7 +54,10 @@ impl StoreError {
     /// For [`Aggregate::from_model`](crate::Aggregate::from_model): a stored row that cannot be understood. The store
     /// adds where it was read.
     pub fn corrupt_row(cause: impl fmt::Display) -> Self {
-        Self::Corrupt(Box::new(Trouble { cause: cause.to_string(), ..Trouble::default() }))
+        Self::Corrupt(Box::new(Trouble {
+            cause: cause.to_string(),
+            ..Trouble::default()
+        }))
     }
 
     /// Whether the same operation may succeed when it is simply run again from its beginning. A conflict counts: the
@@ -81,7 +84,12 @@ impl StoreError {
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Trouble { schema, database, doing, cause } = self.trouble();
+        let Trouble {
+            schema,
+            database,
+            doing,
+            cause,
+        } = self.trouble();
         let place = match (schema.as_str(), database.as_str()) {
             ("", "") => String::new(),
             ("", database) => format!(" ({database})"),
@@ -95,7 +103,10 @@ impl fmt::Display for StoreError {
                 "{doing}{place} met a conflict: {cause}. Nothing was written; load the newer state and decide again."
             ),
             Self::Busy(_) => {
-                write!(f, "{doing}{place} waited too long for another writer: {cause}. Nothing was written; try again.")
+                write!(
+                    f,
+                    "{doing}{place} waited too long for another writer: {cause}. Nothing was written; try again."
+                )
             }
             Self::Full(_) => write!(
                 f,
@@ -117,7 +128,10 @@ impl fmt::Display for StoreError {
                  backup."
             ),
             Self::Refused(_) => write!(f, "{doing}{place} is refused: {cause}."),
-            Self::Other(_) => write!(f, "{doing}{place} failed: {cause}. This looks like a defect; nothing was committed."),
+            Self::Other(_) => write!(
+                f,
+                "{doing}{place} failed: {cause}. This looks like a defect; nothing was committed."
+            ),
         }
     }
 }
@@ -150,7 +164,13 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn new(engine: Engine, schema: &str, database: String) -> Self {
-        Self { engine, schema: schema.to_owned(), database, started: Instant::now(), broken: AtomicU64::new(0) }
+        Self {
+            engine,
+            schema: schema.to_owned(),
+            database,
+            started: Instant::now(),
+            broken: AtomicU64::new(0),
+        }
     }
 
     /// The driver's error, with its place.
@@ -174,7 +194,10 @@ impl Place {
 
     pub(crate) fn make(&self, sort: Sort, doing: impl fmt::Display, cause: impl fmt::Display) -> StoreError {
         if sort == Sort::Unavailable {
-            self.broken.store(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(0).max(1), Ordering::Relaxed);
+            self.broken.store(
+                u64::try_from(self.started.elapsed().as_millis()).unwrap_or(0).max(1),
+                Ordering::Relaxed,
+            );
         }
         let trouble = Box::new(Trouble {
             schema: self.schema.clone(),
@@ -225,7 +248,9 @@ pub(crate) fn connection_lost(engine: Engine, error: &DbErr) -> bool {
 
 /// Whether the statement failed because its table does not exist.
 pub(crate) fn no_such_table(error: &DbErr) -> bool {
-    let Some(sqlx::Error::Database(error)) = inner(error) else { return false };
+    let Some(sqlx::Error::Database(error)) = inner(error) else {
+        return false;
+    };
     error.code().as_deref() == Some("42P01") || error.message().starts_with("no such table")
 }
 
@@ -285,7 +310,9 @@ fn classify_io(error: &io::Error) -> Sort {
 
 /// SQLite's extended result codes carry the primary one in their low byte (<https://sqlite.org/rescode.html>).
 fn sqlite_code(code: &str) -> Sort {
-    let Ok(code) = code.parse::<u32>() else { return Sort::Other };
+    let Ok(code) = code.parse::<u32>() else {
+        return Sort::Other;
+    };
     match code & 0xff {
         5 | 6 => Sort::Busy,
         3 | 8 | 14 | 23 => Sort::ReadOnly,
@@ -328,13 +355,26 @@ mod tests {
     #[test]
     fn every_kind_is_a_sentence_with_its_place() {
         let place = Place::new(Engine::Sqlite, "catalog", "sqlite:data/catalog.db".into());
-        for sort in [Sort::Conflict, Sort::Busy, Sort::Full, Sort::ReadOnly, Sort::Unavailable, Sort::Corrupt] {
+        for sort in [
+            Sort::Conflict,
+            Sort::Busy,
+            Sort::Full,
+            Sort::ReadOnly,
+            Sort::Unavailable,
+            Sort::Corrupt,
+        ] {
             let text = place.make(sort, "saving show 1", "it said so.").to_string();
-            assert!(text.starts_with("saving show 1 in schema catalog (sqlite:data/catalog.db)"), "{text}");
+            assert!(
+                text.starts_with("saving show 1 in schema catalog (sqlite:data/catalog.db)"),
+                "{text}"
+            );
             assert!(text.ends_with('.') && !text.contains(".."), "{text}");
         }
         let located = place.locate("loading show 1", StoreError::corrupt_row("no such state"));
-        assert!(located.to_string().contains("loading show 1 in schema catalog"), "{located}");
+        assert!(
+            located.to_string().contains("loading show 1 in schema catalog"),
+            "{located}"
+        );
     }
 
     #[test]

@@ -108,10 +108,17 @@ impl LocalLog {
         let fail = |e| self.db.place().error("reading the event log", &e);
         // Both reads from one snapshot, so that the events are of the incarnation that is answered with them.
         let snapshot = Snapshot::begin(&self.db).await?;
-        let head = event_log_head::Entity::find_by_id(1).one(snapshot.connection()).await.map_err(fail)?;
+        let head = event_log_head::Entity::find_by_id(1)
+            .one(snapshot.connection())
+            .await
+            .map_err(fail)?;
         let head = self.present(head)?;
         if after < head.floor {
-            return Err(LogError::Gone { source: self.db.schema().to_owned(), after, floor: head.floor });
+            return Err(LogError::Gone {
+                source: self.db.schema().to_owned(),
+                after,
+                floor: head.floor,
+            });
         }
         let rows = event_log::Entity::find()
             .filter(event_log::Column::Position.gt(after))
@@ -121,19 +128,32 @@ impl LocalLog {
             .await
             .map_err(fail)?;
         let events = rows.into_iter().map(|row| self.envelope(row)).collect();
-        Ok(Batch { incarnation: head.incarnation, events })
+        Ok(Batch {
+            incarnation: head.incarnation,
+            events,
+        })
     }
 
     async fn head_now(&self) -> Result<Head, LogError> {
-        let head = event_log_head::Entity::find_by_id(1).one(&Reader { db: &self.db }).await;
+        let head = event_log_head::Entity::find_by_id(1)
+            .one(&Reader { db: &self.db })
+            .await;
         let head = head.map_err(|e| self.db.place().error("reading the event log", &e))?;
         Ok(self.present(head)?)
     }
 
     fn present(&self, head: Option<event_log_head::Model>) -> Result<Head, StoreError> {
-        let absent = || self.db.place().make(Sort::Corrupt, "reading the event log", "its head row is missing");
+        let absent = || {
+            self.db
+                .place()
+                .make(Sort::Corrupt, "reading the event log", "its head row is missing")
+        };
         let head = head.ok_or_else(absent)?;
-        Ok(Head { incarnation: head.incarnation, position: head.position, floor: head.floor })
+        Ok(Head {
+            incarnation: head.incarnation,
+            position: head.position,
+            floor: head.floor,
+        })
     }
 
     fn envelope(&self, row: event_log::Model) -> Envelope {

@@ -14,7 +14,10 @@ pub(crate) async fn migrate(db: &Db, list: Vec<Box<dyn MigrationTrait>>) -> Resu
     let mut known = HashSet::new();
     for migration in &list {
         if !known.insert(migration.name()) {
-            let cause = format!("two migrations are called {}; give one of them another name", migration.name());
+            let cause = format!(
+                "two migrations are called {}; give one of them another name",
+                migration.name()
+            );
             return Err(db.place().refused("migrating", cause));
         }
     }
@@ -30,9 +33,16 @@ pub(crate) async fn migrate(db: &Db, list: Vec<Box<dyn MigrationTrait>>) -> Resu
     }
     let tx = db.begin_raw("migrating").await?;
     let outcome = run(db, &tx, &known, &list).await?;
-    tx.commit().await.map_err(|e| db.place().error("committing migrations", &e))?;
+    tx.commit()
+        .await
+        .map_err(|e| db.place().error("committing migrations", &e))?;
     for name in &outcome {
-        tracing::info!(schema = db.schema(), database = db.display_url(), migration = name, "migration applied");
+        tracing::info!(
+            schema = db.schema(),
+            database = db.display_url(),
+            migration = name,
+            "migration applied"
+        );
     }
     Ok(u32::try_from(outcome.len()).unwrap_or(u32::MAX))
 }
@@ -46,25 +56,39 @@ async fn run(
     let fail = |doing: &str, error: DbErr| db.place().error(doing, &error);
     if db.engine() == Engine::Postgres {
         // Waiting for another process's migrations may take longer than a command would wait for a row.
-        tx.execute_unprepared("SET LOCAL lock_timeout = 0").await.map_err(|e| fail("migrating", e))?;
+        tx.execute_unprepared("SET LOCAL lock_timeout = 0")
+            .await
+            .map_err(|e| fail("migrating", e))?;
         let lock = format!("strangler-migrate/{}", db.schema());
         let lock = Statement::from_sql_and_values(
             tx.get_database_backend(),
             "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))",
             [lock.into()],
         );
-        tx.execute_raw(lock).await.map_err(|e| fail("waiting for other migrations", e))?;
+        tx.execute_raw(lock)
+            .await
+            .map_err(|e| fail("waiting for other migrations", e))?;
     }
     let mut table = Schema::new(tx.get_database_backend()).create_table_from_entity(migrations::Entity);
-    tx.execute(table.if_not_exists()).await.map_err(|e| fail("creating the table of migrations", e))?;
-    let applied = names(tx).await.map_err(|e| fail("looking which migrations are done", e))?;
+    tx.execute(table.if_not_exists())
+        .await
+        .map_err(|e| fail("creating the table of migrations", e))?;
+    let applied = names(tx)
+        .await
+        .map_err(|e| fail("looking which migrations are done", e))?;
     refuse_unknown(db, known, &applied)?;
     let mut done = Vec::new();
     let manager = SchemaManager::new(tx);
     for migration in list.iter().filter(|m| !applied.iter().any(|name| name == m.name())) {
         let name = migration.name().to_owned();
-        migration.up(&manager).await.map_err(|e| fail(&format!("running migration {name}"), e))?;
-        let row = migrations::ActiveModel { name: Set(name.clone()), applied_at: Set(db.now()) };
+        migration
+            .up(&manager)
+            .await
+            .map_err(|e| fail(&format!("running migration {name}"), e))?;
+        let row = migrations::ActiveModel {
+            name: Set(name.clone()),
+            applied_at: Set(db.now()),
+        };
         let insert = migrations::Entity::insert(row).exec_without_returning(tx).await;
         insert.map_err(|e| fail(&format!("recording migration {name}"), e))?;
         done.push(name);
@@ -73,12 +97,18 @@ async fn run(
 }
 
 async fn names(connection: &impl ConnectionTrait) -> Result<Vec<String>, DbErr> {
-    let select = migrations::Entity::find().select_only().column(migrations::Column::Name);
+    let select = migrations::Entity::find()
+        .select_only()
+        .column(migrations::Column::Name);
     select.into_tuple().all(connection).await
 }
 
 fn refuse_unknown(db: &Db, known: &HashSet<&str>, applied: &[String]) -> Result<(), StoreError> {
-    let unknown: Vec<&str> = applied.iter().map(String::as_str).filter(|name| !known.contains(name)).collect();
+    let unknown: Vec<&str> = applied
+        .iter()
+        .map(String::as_str)
+        .filter(|name| !known.contains(name))
+        .collect();
     if unknown.is_empty() {
         return Ok(());
     }

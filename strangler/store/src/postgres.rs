@@ -20,14 +20,19 @@ const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(60);
 
 /// How to connect, and how to call it without its password.
 pub(crate) fn parse(url: &str) -> Result<(PgConnectOptions, String), String> {
-    let options: PgConnectOptions =
-        url.parse().map_err(|e: sea_orm::sqlx::Error| format!("it cannot be understood: {e}"))?;
+    let options: PgConnectOptions = url
+        .parse()
+        .map_err(|e: sea_orm::sqlx::Error| format!("it cannot be understood: {e}"))?;
     let host = match options.get_socket() {
         Some(socket) => socket.display().to_string(),
         None => options.get_host().to_owned(),
     };
     let database = options.get_database().unwrap_or_else(|| options.get_username());
-    let shown = format!("postgres://{}@{host}:{}/{database}", options.get_username(), options.get_port());
+    let shown = format!(
+        "postgres://{}@{host}:{}/{database}",
+        options.get_username(),
+        options.get_port()
+    );
     Ok((options, shown))
 }
 
@@ -38,9 +43,12 @@ pub(crate) async fn open(
 ) -> Result<DatabaseConnection, StoreError> {
     // READ COMMITTED whatever the server's default is: `Uow::load` looks again after it has waited for a lock.
     let session = [
-        ("default_transaction_isolation", "read\\ committed".to_owned()),
+        ("default_transaction_isolation", "read committed".to_owned()),
         ("lock_timeout", options.busy_timeout.as_millis().to_string()),
-        ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION.as_millis().to_string()),
+        (
+            "idle_in_transaction_session_timeout",
+            IDLE_IN_TRANSACTION.as_millis().to_string(),
+        ),
     ];
     let connect = connect.options(session).disable_statement_logging();
     let watched = place.clone();
@@ -65,12 +73,21 @@ pub(crate) async fn open(
 
 /// Without a schema to put them in, tables would fail to be created one by one, with a message that says less.
 async fn check_search_path(connection: &DatabaseConnection, place: &Place) -> Result<(), StoreError> {
-    let ask = Statement::from_string(connection.get_database_backend(), "SELECT current_schema()::text AS name");
-    let row = connection.query_one_raw(ask).await.map_err(|e| place.error("connecting", &e))?;
+    let ask = Statement::from_string(
+        connection.get_database_backend(),
+        "SELECT current_schema()::text AS name",
+    );
+    let row = connection
+        .query_one_raw(ask)
+        .await
+        .map_err(|e| place.error("connecting", &e))?;
     let name: Option<String> = row.and_then(|row| row.try_get("", "name").ok()).flatten();
     match name {
         Some(_) => Ok(()),
-        None => Err(place.refused("connecting", "the role's search_path leads to no schema; provision the role first")),
+        None => Err(place.refused(
+            "connecting",
+            "the role's search_path leads to no schema; provision the role first",
+        )),
     }
 }
 

@@ -3,15 +3,18 @@
 //! Only the relay numbers, and only what has committed: so a reader of the log never passes a position that is filled
 //! later. Ids drawn by the writers cannot serve for that, because they commit in another order than they draw.
 
-use std::{
-    future::Future,
-    pin::pin,
-    time::Duration,
+use std::{future::Future, pin::pin, time::Duration};
+
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QuerySelect, Statement};
+
+use crate::{
+    Db, Engine, StoreError,
+    backoff::{AWAY, Backoff},
+    entity::outbox,
+    error::Sort,
+    log::POLL,
+    view::Reader,
 };
-
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, PaginatorTrait, Statement};
-
-use crate::{Db, Engine, StoreError, backoff::Backoff, entity::outbox, error::Sort, log::POLL};
 
 const COLUMNS: &str =
     r#""event_id", "type", "dataversion", "stream", "subject", "aggregateversion", "time", "traceparent", "data""#;
@@ -43,7 +46,10 @@ impl Relay {
         let fail = |e: DbErr| self.db.place().error("relaying events", &e);
         let head = self.lock_head(&tx).await.map_err(fail)?;
         let Some(head) = head else {
-            return Err(self.db.place().make(Sort::Corrupt, "relaying events", "the head row of the log is missing"));
+            return Err(self
+                .db
+                .place()
+                .make(Sort::Corrupt, "relaying events", "the head row of the log is missing"));
         };
         let moved = match self.db.engine() {
             Engine::Sqlite => self.move_sqlite(&tx, head).await,
@@ -54,7 +60,10 @@ impl Relay {
             return Ok(0);
         }
         let position = head.saturating_add(i64::try_from(moved).unwrap_or(i64::MAX));
-        let update = self.statement(r#"UPDATE "event_log_head" SET "position" = $1 WHERE "id" = 1"#, [position]);
+        let update = self.statement(
+            r#"UPDATE "event_log_head" SET "position" = $1 WHERE "id" = 1"#,
+            [position],
+        );
         tx.execute_raw(update).await.map_err(fail)?;
         tx.commit().await.map_err(fail)?;
         self.db.announce_logged();
@@ -76,10 +85,14 @@ impl Relay {
                     if failures > 0 {
                         tracing::info!(schema = self.db.schema(), failures, "the relay works again");
                     }
-                    if moved > 0 { Duration::ZERO } else { POLL }
+                    if moved >= self.batch as usize {
+                        Duration::ZERO
+                    } else {
+                        POLL
+                    }
                 }
                 Err(error) => {
-                    let (pause, news) = backoff.failed(&error);
+                    let (pause, news) = backoff.failed(&error, AWAY);
                     if news {
                         tracing::warn!(schema = self.db.schema(), %error, "the relay cannot work; it will try again");
                     }
@@ -100,8 +113,12 @@ impl Relay {
     /// One pass; after a poll only if there is something to move, because a pass takes the schema's writer.
     async fn turn(&self, look_first: bool) -> Result<usize, StoreError> {
         if look_first {
-            let waiting = outbox::Entity::find().count(&crate::view::Reader { db: &self.db }).await;
-            if waiting.map_err(|e| self.db.place().error("looking for events", &e))? == 0 {
+            let one = outbox::Entity::find().select_only().column(outbox::Column::Id).limit(1);
+            let waiting = one.into_tuple::<i64>().one(&Reader { db: &self.db }).await;
+            if waiting
+                .map_err(|e| self.db.place().error("looking for events", &e))?
+                .is_none()
+            {
                 return Ok(0);
             }
         }
@@ -123,10 +140,12 @@ impl Relay {
             r#"INSERT INTO "event_log" ("position", {COLUMNS})
                SELECT $1 + row_number() OVER (ORDER BY "id"), {COLUMNS} FROM "outbox" ORDER BY "id" LIMIT $2"#
         );
-        let moved = tx.execute_raw(self.statement(&copy, [head, self.batch.into()])).await?.rows_affected();
+        let moved = tx
+            .execute_raw(self.statement(&copy, [head, self.batch.into()]))
+            .await?
+            .rows_affected();
         if moved > 0 {
-            let delete =
-                r#"DELETE FROM "outbox" WHERE "id" IN (SELECT "id" FROM "outbox" ORDER BY "id" LIMIT $1)"#;
+            let delete = r#"DELETE FROM "outbox" WHERE "id" IN (SELECT "id" FROM "outbox" ORDER BY "id" LIMIT $1)"#;
             tx.execute_raw(self.statement(delete, [self.batch.into()])).await?;
         }
         Ok(moved)
@@ -142,7 +161,10 @@ impl Relay {
                INSERT INTO "event_log" ("position", {COLUMNS})
                SELECT $1 + row_number() OVER (ORDER BY "id"), {COLUMNS} FROM "moved""#
         );
-        Ok(tx.execute_raw(self.statement(&sql, [head, self.batch.into()])).await?.rows_affected())
+        Ok(tx
+            .execute_raw(self.statement(&sql, [head, self.batch.into()]))
+            .await?
+            .rows_affected())
     }
 
     fn statement<const N: usize>(&self, sql: &str, values: [i64; N]) -> Statement {

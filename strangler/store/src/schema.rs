@@ -3,7 +3,6 @@
 use sea_orm::{ActiveValue::Set, DbErr, EntityTrait};
 use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager, async_trait, sea_query};
 use sea_query::{ColumnDef, ColumnType, Index, Table, TableCreateStatement};
-use uuid::{ContextV7, Timestamp, Uuid};
 
 use crate::entity::{event_log, event_log_head, outbox, snapshots, subscriptions};
 
@@ -30,11 +29,13 @@ impl MigrationTrait for Foundation {
         manager.create_table(subscriptions_table()).await?;
         let head = event_log_head::ActiveModel {
             id: Set(1),
-            incarnation: Set(Uuid::new_v7(Timestamp::now(ContextV7::new()))),
+            incarnation: Set(uuid::Builder::from_random_bytes(rand::random()).into_uuid()),
             position: Set(0),
             floor: Set(0),
         };
-        event_log_head::Entity::insert(head).exec_without_returning(manager.get_connection()).await?;
+        event_log_head::Entity::insert(head)
+            .exec_without_returning(manager.get_connection())
+            .await?;
         Ok(())
     }
 }
@@ -61,7 +62,9 @@ fn outbox_table() -> TableCreateStatement {
     use outbox::Column as C;
     let mut table = Table::create();
     // AUTOINCREMENT, so that an id is never given twice although the relay empties the table.
-    table.table(outbox::Entity).col(column(C::Id, ColumnType::BigInteger).auto_increment().primary_key());
+    table
+        .table(outbox::Entity)
+        .col(column(C::Id, ColumnType::BigInteger).auto_increment().primary_key());
     table
         .col(column(C::EventId, ColumnType::Uuid))
         .col(column(C::EventType, ColumnType::Text))
@@ -72,14 +75,23 @@ fn outbox_table() -> TableCreateStatement {
         .col(column(C::Time, ColumnType::TimestampWithTimeZone))
         .col(column(C::Traceparent, ColumnType::Text))
         .col(column(C::Data, ColumnType::JsonBinary))
-        .index(Index::create().unique().name("outbox_once").col(C::Subject).col(C::Aggregateversion).col(C::Stream))
+        .index(
+            Index::create()
+                .unique()
+                .name("outbox_once")
+                .col(C::Subject)
+                .col(C::Aggregateversion)
+                .col(C::Stream),
+        )
         .take()
 }
 
 fn event_log_table() -> TableCreateStatement {
     use event_log::Column as C;
     let mut table = Table::create();
-    table.table(event_log::Entity).col(column(C::Position, ColumnType::BigInteger).primary_key());
+    table
+        .table(event_log::Entity)
+        .col(column(C::Position, ColumnType::BigInteger).primary_key());
     table
         .col(column(C::EventId, ColumnType::Uuid))
         .col(column(C::EventType, ColumnType::Text))
@@ -90,7 +102,14 @@ fn event_log_table() -> TableCreateStatement {
         .col(column(C::Time, ColumnType::TimestampWithTimeZone))
         .col(column(C::Traceparent, ColumnType::Text))
         .col(column(C::Data, ColumnType::JsonBinary))
-        .index(Index::create().unique().name("event_log_once").col(C::Subject).col(C::Aggregateversion).col(C::Stream))
+        .index(
+            Index::create()
+                .unique()
+                .name("event_log_once")
+                .col(C::Subject)
+                .col(C::Aggregateversion)
+                .col(C::Stream),
+        )
         .take()
 }
 

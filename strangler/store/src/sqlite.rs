@@ -47,12 +47,18 @@ pub(crate) async fn open(
         .pragma("recursive_triggers", "ON")
         .pragma("cache_size", format!("-{CACHE_KIB}"))
         .disable_statement_logging();
-    let writing = shared.clone().journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full);
+    let writing = shared
+        .clone()
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full);
     let writer = open_writer(writing, place, options).await?;
     // The writer has made the file a WAL database by now; a reader must not try to.
     let readers = pool(options).max_connections(options.max_connections.saturating_sub(1).clamp(1, 4));
     let reader = readers.connect_lazy_with(shared.read_only(true));
-    Ok((SqlxSqliteConnector::from_sqlx_sqlite_pool(writer), SqlxSqliteConnector::from_sqlx_sqlite_pool(reader)))
+    Ok((
+        SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
+        SqlxSqliteConnector::from_sqlx_sqlite_pool(reader),
+    ))
 }
 
 fn pool(options: &DbOptions) -> SqlitePoolOptions {
@@ -90,10 +96,18 @@ async fn open_writer(
 /// Makes the file, readable by its owner only; SQLite gives its `-wal` and `-shm` companions the same mode. The folder is
 /// not made: a mistyped path must not become an empty database.
 async fn create_private(file: &Path, place: &Place) -> Result<(), StoreError> {
-    let folder = file.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = file
+        .parent()
+        .filter(|f| !f.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     match tokio::fs::metadata(folder).await {
         Ok(meta) if meta.is_dir() => {}
-        Ok(_) => return Err(place.refused("opening the database file", format!("{} is no folder", folder.display()))),
+        Ok(_) => {
+            return Err(place.refused(
+                "opening the database file",
+                format!("{} is no folder", folder.display()),
+            ));
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let cause = format!("the folder {} does not exist; create it first", folder.display());
             return Err(place.refused("opening the database file", cause));
@@ -118,7 +132,10 @@ mod tests {
     #[test]
     fn urls_name_files() {
         assert_eq!(file_of("sqlite:data/catalog.db"), Ok(PathBuf::from("data/catalog.db")));
-        assert_eq!(file_of("sqlite:///var/lib/a%20b.db?mode=rwc"), Ok(PathBuf::from("/var/lib/a b.db")));
+        assert_eq!(
+            file_of("sqlite:///var/lib/a%20b.db?mode=rwc"),
+            Ok(PathBuf::from("/var/lib/a b.db"))
+        );
         assert_eq!(file_of("sqlite:/x.db"), Ok(PathBuf::from("/x.db")));
         assert!(file_of("sqlite::memory:").is_err());
         assert!(file_of("sqlite:").is_err());

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait,
-    PaginatorTrait, QueryFilter, QuerySelect, QueryTrait, Statement,
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbErr,
+    EntityTrait, QueryFilter, QuerySelect, QueryTrait, Statement,
 };
 use serde_json::Value;
 use strangler::{BoxFuture, Event};
@@ -46,8 +46,10 @@ struct Save {
 
 struct Put {
     name: &'static str,
-    run: Box<dyn for<'a> FnOnce(&'a DatabaseTransaction) -> BoxFuture<'a, Result<(), DbErr>> + Send>,
+    run: Run,
 }
+
+type Run = Box<dyn for<'a> FnOnce(&'a DatabaseTransaction) -> BoxFuture<'a, Result<(), DbErr>> + Send>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Lock {
@@ -59,7 +61,18 @@ impl Uow {
     pub(crate) fn new(db: Db, tx: DatabaseTransaction, traceparent: String, by: Option<String>) -> Self {
         let now = db.now();
         let (saves, puts, events) = (Vec::new(), Vec::new(), Vec::new());
-        Self { db, tx, now, traceparent, by, saves, puts, events, emitted: false, failed: None }
+        Self {
+            db,
+            tx,
+            now,
+            traceparent,
+            by,
+            saves,
+            puts,
+            events,
+            emitted: false,
+            failed: None,
+        }
     }
 
     /// When this decision is made: one instant, taken when the unit of work began; microseconds, UTC.
@@ -70,7 +83,11 @@ impl Uow {
     /// A new id (UUID v7) of the time of this unit of work.
     pub fn new_id(&mut self) -> Uuid {
         let seconds = u64::try_from(self.now.timestamp()).unwrap_or_default();
-        Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, self.now.timestamp_subsec_nanos()))
+        Uuid::new_v7(Timestamp::from_unix(
+            NoContext,
+            seconds,
+            self.now.timestamp_subsec_nanos(),
+        ))
     }
 
     /// The aggregate with this id, if there is one, locked until the unit of work ends. When there is none, its id is
@@ -111,22 +128,36 @@ impl Uow {
             Err(error) => return self.fail(format_args!("saving {kind} {id}"), error),
         };
         if version < 1 {
-            return self.fail(format_args!("saving {kind} {id}"), format_args!("{version} is no version; the first is 1"));
+            return self.fail(
+                format_args!("saving {kind} {id}"),
+                format_args!("{version} is no version; the first is 1"),
+            );
         }
         let row = aggregate.to_model().reset_all();
         let backend = self.tx.get_database_backend();
         let statement = if version == 1 {
             A::Entity::insert(row).build(backend)
         } else {
-            let guard = Condition::all().add(A::id_column().eq(id)).add(A::version_column().eq(version - 1));
+            let guard = Condition::all()
+                .add(A::id_column().eq(id))
+                .add(A::version_column().eq(version - 1));
             A::Entity::update_many().set(row).filter(guard).build(backend)
         };
-        self.saves.push(Save { kind, id, version, state, statement });
+        self.saves.push(Save {
+            kind,
+            id,
+            version,
+            state,
+            statement,
+        });
     }
 
     /// Leaves a change to other rows to be made. Changes are made in the order they were left, after the aggregates.
     pub fn put<W: Write>(&mut self, write: W) {
-        self.puts.push(Put { name: W::NAME, run: Box::new(move |tx| Box::pin(write.run(tx))) });
+        self.puts.push(Put {
+            name: W::NAME,
+            run: Box::new(move |tx| Box::pin(write.run(tx))),
+        });
     }
 
     /// Leaves an event to be published: it happened to `subject`, which has `version` since. One version of one
@@ -199,11 +230,17 @@ impl Uow {
         let saved = self.saves.iter().rfind(|s| s.kind == A::KIND && s.id == id);
         if let Some(saved) = saved {
             let state = serde_json::from_value(saved.state.clone());
-            return state.map(Some).map_err(|e| self.db.place().make(Sort::Other, doing(), e));
+            return state
+                .map(Some)
+                .map_err(|e| self.db.place().make(Sort::Other, doing(), e));
         }
         let select = || {
             let select = A::Entity::find().filter(A::id_column().eq(id));
-            if lock == Lock::Row { select.lock_exclusive() } else { select }
+            if lock == Lock::Row {
+                select.lock_exclusive()
+            } else {
+                select
+            }
         };
         let row = select().one(&self.tx).await;
         let mut row = self.check(row, doing)?;
@@ -221,13 +258,21 @@ impl Uow {
             row = self.check(again, doing)?;
         }
         match row {
-            Some(model) => A::from_model(model).map(Some).map_err(|e| self.db.place().locate(doing(), e)),
+            Some(model) => A::from_model(model)
+                .map(Some)
+                .map_err(|e| self.db.place().locate(doing(), e)),
             None => Ok(None),
         }
     }
 
     async fn write(&mut self, save: Save) -> Result<(), StoreError> {
-        let Save { kind, id, version, state, statement } = save;
+        let Save {
+            kind,
+            id,
+            version,
+            state,
+            statement,
+        } = save;
         let doing = || format!("saving {kind} {id}, version {version}");
         let done = self.tx.execute_raw(statement).await;
         if self.check(done, doing)?.rows_affected() != 1 {
@@ -244,13 +289,17 @@ impl Uow {
             at: Set(self.now),
             by: Set(self.by.clone()),
         };
-        let done = snapshots::Entity::insert(history).exec_without_returning(&self.tx).await;
+        let done = snapshots::Entity::insert(history)
+            .exec_without_returning(&self.tx)
+            .await;
         self.check(done, doing).map(drop)
     }
 
     async fn publish(&mut self, event: outbox::ActiveModel) -> Result<(), StoreError> {
         let doing = || format!("emitting {}", event.event_type.as_ref());
-        let done = outbox::Entity::insert(event.clone()).exec_without_returning(&self.tx).await;
+        let done = outbox::Entity::insert(event.clone())
+            .exec_without_returning(&self.tx)
+            .await;
         self.check(done, doing)?;
         // The same version may have been relayed already. Asked after the insert, which waits for a relay that is just
         // moving it; a duplicate found by the relay would stop the schema's events for good.
@@ -258,8 +307,12 @@ impl Uow {
             .add(event_log::Column::Subject.eq(*event.subject.as_ref()))
             .add(event_log::Column::Aggregateversion.eq(*event.aggregateversion.as_ref()))
             .add(event_log::Column::Stream.eq(event.stream.as_ref().as_str()));
-        let relayed = event_log::Entity::find().filter(same).count(&self.tx).await;
-        if self.check(relayed, doing)? > 0 {
+        let relayed = event_log::Entity::find()
+            .select_only()
+            .column(event_log::Column::Position)
+            .filter(same);
+        let relayed = relayed.into_tuple::<i64>().one(&self.tx).await;
+        if self.check(relayed, doing)?.is_some() {
             let version = event.aggregateversion.as_ref();
             let cause = format!("version {version} of {} has an event already", event.subject.as_ref());
             let error = self.db.place().make(Sort::Conflict, doing(), cause);
@@ -297,7 +350,10 @@ impl Uow {
 
 impl std::fmt::Debug for Uow {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Uow").field("db", &self.db).field("now", &self.now).finish_non_exhaustive()
+        f.debug_struct("Uow")
+            .field("db", &self.db)
+            .field("now", &self.now)
+            .finish_non_exhaustive()
     }
 }
 

@@ -93,15 +93,13 @@ impl Snapshot {
     }
 }
 
-async fn read<A: Aggregate>(
-    db: &Db,
-    connection: &impl ConnectionTrait,
-    id: Uuid,
-) -> Result<Option<A>, StoreError> {
+async fn read<A: Aggregate>(db: &Db, connection: &impl ConnectionTrait, id: Uuid) -> Result<Option<A>, StoreError> {
     let doing = || format!("loading {} {id}", A::KIND);
     let row = A::Entity::find().filter(A::id_column().eq(id)).one(connection).await;
     match row.map_err(|e| db.place().error(doing(), &e))? {
-        Some(model) => A::from_model(model).map(Some).map_err(|e| db.place().locate(doing(), e)),
+        Some(model) => A::from_model(model)
+            .map(Some)
+            .map_err(|e| db.place().locate(doing(), e)),
         None => Ok(None),
     }
 }
@@ -147,11 +145,19 @@ impl ConnectionTrait for Reader<'_> {
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
         let answer = self.pool().query_one_raw(statement.clone()).await;
-        if self.lost(&answer) { self.pool().query_one_raw(statement).await } else { answer }
+        if self.lost(&answer) {
+            self.pool().query_one_raw(statement).await
+        } else {
+            answer
+        }
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         let answer = self.pool().query_all_raw(statement.clone()).await;
-        if self.lost(&answer) { self.pool().query_all_raw(statement).await } else { answer }
+        if self.lost(&answer) {
+            self.pool().query_all_raw(statement).await
+        } else {
+            answer
+        }
     }
 }

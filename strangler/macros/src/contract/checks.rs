@@ -14,32 +14,37 @@ pub fn check(contract: &Contract, mistakes: &mut Mistakes) {
     for operation in &contract.operations {
         let name = operation.plain_name();
         if TAKEN.contains(&name.as_str()) {
-            mistakes.at(&operation.ident, format!("`{name}` is a name that the generated types use: choose another"));
+            mistakes.at(
+                &operation.ident,
+                format!("`{name}` is a name that the generated types use: choose another"),
+            );
         }
     }
     for (place, later) in contract.operations.iter().enumerate() {
-        for earlier in &contract.operations[..place] {
-            same_request(earlier, later, mistakes);
+        let path = shape(&later.path.value());
+        let mut earlier = contract.operations[..place]
+            .iter()
+            .filter(|e| shape(&e.path.value()) == path);
+        if let Some(same) = earlier.clone().find(|e| e.method == later.method) {
+            same_request(same, later, mistakes);
+        } else if let Some(other) = earlier.find(|e| e.path.value() != later.path.value()) {
+            other_names(other, later, mistakes);
         }
     }
 }
 
 fn same_request(earlier: &Operation, later: &Operation, mistakes: &mut Mistakes) {
-    let (first, second) = (earlier.path.value(), later.path.value());
-    if shape(&first) != shape(&second) {
-        return;
-    }
-    let name = earlier.plain_name();
-    if earlier.method == later.method {
-        let method = later.method.key();
-        mistakes.at(
-            &later.path,
-            format!("`{name}` already answers {method} on this path: give this operation another path or method"),
-        );
-    } else if first != second {
-        mistakes.at(
-            &later.path,
-            format!("this is the path of `{name}` with other names: write \"{first}\", so that both are one path"),
-        );
-    }
+    let (name, method) = (earlier.plain_name(), later.method.key());
+    mistakes.at(
+        &later.path,
+        format!("`{name}` already answers {method} on this path: give this operation another path or method"),
+    );
+}
+
+fn other_names(earlier: &Operation, later: &Operation, mistakes: &mut Mistakes) {
+    let (name, path) = (earlier.plain_name(), earlier.path.value());
+    mistakes.at(
+        &later.path,
+        format!("this is the path of `{name}` with other names: write \"{path}\", so that both are one path"),
+    );
 }

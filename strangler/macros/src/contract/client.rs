@@ -1,12 +1,18 @@
 //! The contract over HTTP.
 
 use proc_macro2::TokenStream;
-use quote::quote;
+use quote::{quote, quote_spanned};
 
-use super::model::{Answer, Argument, Contract, Operation, Place};
+use super::{
+    model::{Answer, Argument, Contract, Operation, Place},
+    types::at,
+};
+use crate::names::local;
 
 pub fn write(contract: &Contract) -> TokenStream {
-    let Contract { vis, ident, operations, .. } = contract;
+    let Contract {
+        vis, ident, operations, ..
+    } = contract;
     let (client, constant, seal) = (contract.item("Client"), contract.constant(), contract.seal());
     let about = format!(" [`{ident}`] in another process.");
     let asks = operations.iter().map(|operation| ask(contract, operation));
@@ -43,23 +49,31 @@ fn ask(contract: &Contract, operation: &Operation) -> TokenStream {
     let Operation { index, arguments, .. } = operation;
     let (constant, ask) = (contract.constant(), operation.ask());
     let parameters = arguments.iter().map(|Argument { ident, ty, .. }| quote!(#ident: &#ty));
-    let mut in_path: Vec<_> = arguments
-        .iter()
-        .filter_map(|a| if let Place::Path(place) = a.place { Some((place, &a.ident)) } else { None })
-        .collect();
-    in_path.sort_by_key(|(place, _)| *place);
+    let params = local("params");
+    let bare = quote!(::strangler::__rt::Ask::new(&#constant, #index, #params));
+    let (mut in_path, mut written) = (Vec::new(), None);
+    for Argument { ident, ty, place } in arguments {
+        let so_far = written
+            .as_ref()
+            .map_or_else(|| bare.clone(), |written| quote!(#written?));
+        written = Some(match place {
+            Place::Path(place) => {
+                in_path.push((place, quote_spanned!(at(ty)=> #ident as &dyn ::std::fmt::Display)));
+                continue;
+            }
+            Place::Query => quote_spanned!(at(ty)=> #so_far.query(#ident)),
+            Place::Header(name, _) => quote_spanned!(at(ty)=> #so_far.header(#name, #ident)),
+            Place::Body => quote_spanned!(at(ty)=> #so_far.body(#ident)),
+        });
+    }
+    in_path.sort_by_key(|(place, _)| **place);
     let in_path = in_path.into_iter().map(|(_, ident)| ident);
-    let rest = arguments.iter().map(|Argument { ident, place, .. }| match place {
-        Place::Path(_) => quote!(),
-        Place::Query => quote!(.query(#ident)?),
-        Place::Header(name, _) => quote!(.header(#name, #ident)?),
-        Place::Body => quote!(.body(#ident)?),
-    });
+    let written = written.unwrap_or_else(|| quote!(::std::result::Result::Ok(#bare)));
     quote! {
         #[allow(clippy::ptr_arg, clippy::ref_option, clippy::trivially_copy_pass_by_ref)]
         fn #ask(#(#parameters),*) -> ::std::result::Result<::strangler::__rt::Ask, ::strangler::Fault> {
-            let params: &[&dyn ::std::fmt::Display] = &[#(#in_path),*];
-            ::std::result::Result::Ok(::strangler::__rt::Ask::new(&#constant, #index, params)#(#rest)*)
+            let #params: &[&dyn ::std::fmt::Display] = &[#(#in_path),*];
+            #written
         }
     }
 }
@@ -67,11 +81,12 @@ fn ask(contract: &Contract, operation: &Operation) -> TokenStream {
 fn method(contract: &Contract, operation: &Operation) -> TokenStream {
     let (head, ask, constant) = (operation.head(), operation.ask(), contract.constant());
     let (cx, names) = (&operation.cx.0, operation.names());
+    let (ok, error) = (at(&operation.ok), at(&operation.error));
     let read = match operation.answer {
-        Answer::Value(_) => quote!(into_value()),
-        Answer::Put(_) => quote!(into_put()),
-        Answer::Done => quote!(into_done()),
-        Answer::Accepted(_) => quote!(into_accepted(&#constant)),
+        Answer::Value(_) => quote_spanned!(ok=> into_value()),
+        Answer::Put(_) => quote_spanned!(ok=> into_put()),
+        Answer::Done => quote_spanned!(error=> into_done()),
+        Answer::Accepted(_) => quote_spanned!(ok=> into_accepted(&#constant)),
     };
     quote! {
         #head {

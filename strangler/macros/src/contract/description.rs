@@ -2,16 +2,24 @@
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{quote, quote_spanned};
-use syn::{Type, spanned::Spanned};
+use syn::{Type, ext::IdentExt};
 
 use super::{
     model::{Answer, Argument, Auth, Contract, Operation, Place},
     server::kind,
+    types::at,
 };
 use crate::names::doc_text;
 
 pub fn write(contract: &Contract) -> TokenStream {
-    let Contract { name, version, vis, ident, attributes, operations } = contract;
+    let Contract {
+        name,
+        version,
+        vis,
+        ident,
+        attributes,
+        operations,
+    } = contract;
     let constant = contract.constant();
     let about = format!(" The description of [`{ident}`]: its name, version and operations.");
     let doc = doc_text(attributes, "\n");
@@ -60,39 +68,49 @@ fn describe(module: &str, operation: &Operation) -> TokenStream {
 }
 
 fn document(operation: &Operation) -> TokenStream {
-    let Operation { index, arguments, answer, error, .. } = operation;
+    let Operation {
+        index,
+        arguments,
+        answer,
+        error,
+        ..
+    } = operation;
     let inputs = arguments.iter().map(|Argument { ident, ty, place }| match place {
         Place::Path(_) => {
-            let name = ident.to_string();
-            quote!(.path_param::<#ty>(#name))
+            let name = ident.unraw().to_string();
+            quote_spanned!(at(ty)=> .path_param::<#ty>(#name))
         }
-        Place::Query => quote!(.query::<#ty>()),
-        Place::Header(name, inner) => quote!(.header::<#inner>(#name)),
-        Place::Body => quote!(.body::<#ty>()),
+        Place::Query => quote_spanned!(at(ty)=> .query::<#ty>()),
+        Place::Header(name, inner) => quote_spanned!(at(inner)=> .header::<#inner>(#name)),
+        Place::Body => quote_spanned!(at(ty)=> .body::<#ty>()),
     });
     let answer = match answer {
-        Answer::Value(ty) => quote!(.value::<#ty>()),
-        Answer::Put(ty) => quote!(.put::<#ty>()),
+        Answer::Value(ty) => quote_spanned!(at(ty)=> .value::<#ty>()),
+        Answer::Put(ty) => quote_spanned!(at(ty)=> .put::<#ty>()),
         Answer::Done => quote!(.done()),
-        Answer::Accepted(ty) => quote!(.accepted::<#ty>()),
+        Answer::Accepted(ty) => quote_spanned!(at(ty)=> .accepted::<#ty>()),
     };
     let etag = operation.etag.as_ref().map(|_| quote!(.etag()));
     let next = operation.next.as_ref().map(|_| quote!(.next()));
-    quote!(.operation(#index, |op| op #(#inputs)* #answer #etag #next .problems::<#error>()))
+    let problems = quote_spanned!(at(error)=> .problems::<#error>());
+    quote!(.operation(#index, |op| op #(#inputs)* #etag #next #answer #problems))
 }
 
 /// Names what a type lacks at the place where the contract uses it.
 fn able(operation: &Operation) -> TokenStream {
     let assert = |what: &str, ty: &Type| {
-        let what = Ident::new(what, ty.span());
-        quote_spanned!(ty.span()=> ::strangler::__rt::#what::<#ty>();)
+        let what = Ident::new(what, at(ty));
+        quote_spanned!(at(ty)=> ::strangler::__rt::#what::<#ty>();)
     };
-    let arguments = operation.arguments.iter().map(|Argument { ty, place, .. }| match place {
-        Place::Path(_) => assert("is_path_parameter", ty),
-        Place::Query => assert("is_query", ty),
-        Place::Header(_, inner) => assert("is_header", inner),
-        Place::Body => assert("is_body", ty),
-    });
+    let arguments = operation
+        .arguments
+        .iter()
+        .map(|Argument { ty, place, .. }| match place {
+            Place::Path(_) => assert("is_path_parameter", ty),
+            Place::Query => assert("is_query", ty),
+            Place::Header(_, inner) => assert("is_header", inner),
+            Place::Body => assert("is_body", ty),
+        });
     let answer = match &operation.answer {
         Answer::Value(ty) | Answer::Put(ty) | Answer::Accepted(ty) => Some(assert("is_answer", ty)),
         Answer::Done => None,

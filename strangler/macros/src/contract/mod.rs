@@ -1,5 +1,7 @@
 //! `#[contract]`: one trait, four wirings.
 
+mod argument;
+mod attribute;
 mod checks;
 mod description;
 mod model;
@@ -13,12 +15,7 @@ mod server;
 mod switch;
 mod traits;
 
-use proc_macro2::{Ident, Span, TokenStream};
-
-/// A local variable of the generated code that no argument of the same name can collide with.
-fn local(name: &str) -> Ident {
-    Ident::new(name, Span::mixed_site())
-}
+use proc_macro2::TokenStream;
 
 /// The code for a trait under `#[contract(…)]`.
 pub fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<TokenStream> {

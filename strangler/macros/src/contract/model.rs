@@ -86,7 +86,7 @@ pub enum Place {
     Path(usize),
     Query,
     /// In this header; the type inside the `Option`.
-    Header(LitStr, Type),
+    Header(LitStr, Box<Type>),
     Body,
 }
 
@@ -106,7 +106,10 @@ impl Contract {
 
     /// `CATALOG`.
     pub fn constant(&self) -> Ident {
-        Ident::new(&crate::names::words(&self.ident.to_string(), '_').to_uppercase(), self.ident.span())
+        Ident::new(
+            &crate::names::words(&self.ident.to_string(), '_').to_uppercase(),
+            self.ident.span(),
+        )
     }
 
     /// The private module with the trait that seals this one.
@@ -123,7 +126,10 @@ impl Operation {
 
     /// `id: ShowId, draft: ShowDraft`.
     pub fn parameters(&self) -> TokenStream {
-        let arguments = self.arguments.iter().map(|Argument { ident, ty, .. }| quote!(#ident: #ty));
+        let arguments = self
+            .arguments
+            .iter()
+            .map(|Argument { ident, ty, .. }| quote!(#ident: #ty));
         quote!(#(#arguments),*)
     }
 
@@ -134,7 +140,13 @@ impl Operation {
 
     /// The head of the object-safe method, without body or semicolon.
     pub fn head(&self) -> TokenStream {
-        let Self { ident, cx: (cx, cx_type), ok, error, .. } = self;
+        let Self {
+            ident,
+            cx: (cx, cx_type),
+            ok,
+            error,
+            ..
+        } = self;
         let parameters = self.parameters();
         quote! {
             fn #ident<'a>(&'a self, #cx: &'a #cx_type, #parameters)

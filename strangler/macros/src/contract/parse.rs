@@ -21,7 +21,10 @@ impl Parse for Entry {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
         let key = input.call(Ident::parse_any)?;
         input.parse::<Token![=]>()?;
-        Ok(Self { key, value: input.parse()? })
+        Ok(Self {
+            key,
+            value: input.parse()?,
+        })
     }
 }
 
@@ -31,7 +34,9 @@ pub type Entries = Punctuated<Entry, Token![,]>;
 /// The text, if the expression is a string literal.
 pub fn text(value: &Expr) -> Option<LitStr> {
     match value {
-        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Some(text.clone()),
+        Expr::Lit(ExprLit {
+            lit: Lit::Str(text), ..
+        }) => Some(text.clone()),
         Expr::Group(group) => text(&group.expr),
         _ => None,
     }
@@ -40,7 +45,6 @@ pub fn text(value: &Expr) -> Option<LitStr> {
 /// The contract, or all that is wrong with it.
 pub fn contract(arguments: TokenStream, item: TokenStream) -> syn::Result<Contract> {
     let mut mistakes = Mistakes::default();
-    let head = head(arguments, &mut mistakes);
     let item = match syn::parse2::<Item>(item)? {
         Item::Trait(item) => item,
         other => {
@@ -49,6 +53,7 @@ pub fn contract(arguments: TokenStream, item: TokenStream) -> syn::Result<Contra
             unreachable!("a mistake was just added");
         }
     };
+    let head = head(arguments, &item.ident, &mut mistakes);
     plain_trait(&item, &mut mistakes);
     let mut operations = Vec::new();
     let mut index = 0;
@@ -58,28 +63,50 @@ pub fn contract(arguments: TokenStream, item: TokenStream) -> syn::Result<Contra
                 operations.extend(operation::read(index, method, &mut mistakes));
                 index += 1;
             }
-            other => mistakes.at(other, "a contract has operations only: `async fn …` with `#[query(…)]` or `#[command(…)]`"),
+            other => mistakes.at(
+                other,
+                "a contract has operations only: `async fn …` with `#[query(…)]` or `#[command(…)]`",
+            ),
         }
     }
     if index == 0 {
-        mistakes.at(&item.ident, "a contract has at least one operation: add an `async fn` with `#[query(…)]` or `#[command(…)]`");
+        mistakes.at(
+            &item.ident,
+            "a contract has at least one operation: add an `async fn` with `#[query(…)]` or `#[command(…)]`",
+        );
     }
     let (name, version) = head.unwrap_or_else(|| (LitStr::new("?", item.ident.span()), 0));
-    let contract = Contract { name, version, vis: item.vis, ident: item.ident, attributes: item.attrs, operations };
+    let contract = Contract {
+        name,
+        version,
+        vis: item.vis,
+        ident: item.ident,
+        attributes: item.attrs,
+        operations,
+    };
     checks::check(&contract, &mut mistakes);
     mistakes.check().map(|()| contract)
 }
 
 /// `name = "catalog", version = 1`.
-fn head(arguments: TokenStream, mistakes: &mut Mistakes) -> Option<(LitStr, u32)> {
-    let entries = mistakes.keep(Entries::parse_terminated.parse2(arguments))?;
+fn head(arguments: TokenStream, ident: &Ident, mistakes: &mut Mistakes) -> Option<(LitStr, u32)> {
+    let entries = Entries::parse_terminated.parse2(arguments).map_err(|e| {
+        syn::Error::new(
+            e.span(),
+            format!("{e}: write `#[contract(name = \"catalog\", version = 1)]`"),
+        )
+    });
+    let entries = mistakes.keep(entries)?;
     let (mut name, mut version) = (None, None);
     for Entry { key, value } in &entries {
         let seen = match key.to_string().as_str() {
             "name" => name.replace(value).is_some(),
             "version" => version.replace(value).is_some(),
             other => {
-                mistakes.at(key, format!("`{other}` is not known here; there are `name` and `version`"));
+                mistakes.at(
+                    key,
+                    format!("`{other}` is not known here; there are `name` and `version`"),
+                );
                 false
             }
         };
@@ -88,10 +115,10 @@ fn head(arguments: TokenStream, mistakes: &mut Mistakes) -> Option<(LitStr, u32)
         }
     }
     if name.is_none() {
-        mistakes.add(syn::Error::new(proc_macro2::Span::call_site(), "the contract has no name: add `name = \"catalog\"`"));
+        mistakes.at(ident, "the contract has no name: add `name = \"catalog\"`");
     }
     if version.is_none() {
-        mistakes.add(syn::Error::new(proc_macro2::Span::call_site(), "the contract has no version: add `version = 1`"));
+        mistakes.at(ident, "the contract has no version: add `version = 1`");
     }
     let name = name.and_then(|value| {
         let Some(name) = text(value) else {
@@ -105,7 +132,9 @@ fn head(arguments: TokenStream, mistakes: &mut Mistakes) -> Option<(LitStr, u32)
     });
     let version = version.and_then(|value| {
         let number = match value {
-            Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => number.base10_parse::<u32>().ok().filter(|&v| v > 0),
+            Expr::Lit(ExprLit {
+                lit: Lit::Int(number), ..
+            }) => number.base10_parse::<u32>().ok().filter(|&v| v > 0),
             _ => None,
         };
         if number.is_none() {
@@ -118,7 +147,10 @@ fn head(arguments: TokenStream, mistakes: &mut Mistakes) -> Option<(LitStr, u32)
 
 fn plain_trait(item: &ItemTrait, mistakes: &mut Mistakes) {
     for attribute in item.attrs.iter().filter(|a| a.path().is_ident("contract")) {
-        mistakes.at(attribute, "one `#[contract(…)]` is enough: a second version is a trait of its own");
+        mistakes.at(
+            attribute,
+            "one `#[contract(…)]` is enough: a second version is a trait of its own",
+        );
     }
     if let Some(token) = &item.unsafety {
         mistakes.at(token, "a contract is a safe trait: leave out `unsafe`");
@@ -127,12 +159,18 @@ fn plain_trait(item: &ItemTrait, mistakes: &mut Mistakes) {
         mistakes.at(token, "a contract has operations: leave out `auto`");
     }
     if !item.generics.params.is_empty() {
-        mistakes.at(&item.generics, "a contract is not generic: its types travel over HTTP, so name them");
+        mistakes.at(
+            &item.generics,
+            "a contract is not generic: its types travel over HTTP, so name them",
+        );
     }
     if let Some(clause) = &item.generics.where_clause {
         mistakes.at(clause, "a contract is not generic: leave out the `where`");
     }
     if !item.supertraits.is_empty() {
-        mistakes.at(&item.supertraits, "a contract stands alone: leave out these traits; `Send`, `Sync` and `'static` are added");
+        mistakes.at(
+            &item.supertraits,
+            "a contract stands alone: leave out these traits; `Send`, `Sync` and `'static` are added",
+        );
     }
 }

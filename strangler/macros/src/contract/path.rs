@@ -19,7 +19,10 @@ pub fn parameters(path: &LitStr, mistakes: &mut Mistakes) -> Option<Vec<String>>
     for segment in rest.split('/') {
         match parameter(segment) {
             Ok(Some(name)) if names.iter().any(|n| n == name) => {
-                mistakes.at(path, format!("`{{{name}}}` is in the path twice: give each parameter a name of its own"));
+                mistakes.at(
+                    path,
+                    format!("`{{{name}}}` is in the path twice: give each parameter a name of its own"),
+                );
                 return None;
             }
             Ok(Some(name)) => names.push(name.to_owned()),
@@ -43,15 +46,21 @@ fn parameter(segment: &str) -> Result<Option<&str>, String> {
     {
         return match syn::parse_str::<Ident>(name) {
             Ok(_) => Ok(Some(name)),
-            Err(_) => Err(format!("`{{{name}}}` does not name an argument: write a name in the braces, such as `{{id}}`")),
+            Err(_) => Err(format!(
+                "`{{{name}}}` does not name an argument: write a name in the braces, such as `{{id}}`"
+            )),
         };
     }
     if segment.contains(['{', '}']) {
-        return Err(format!("`{segment}`: a parameter is a whole segment, with both its braces, such as `/{{id}}/`"));
+        return Err(format!(
+            "`{segment}`: a parameter is a whole segment, with both its braces, such as `/{{id}}/`"
+        ));
     }
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
     if !segment.bytes().all(plain) || segment == "." || segment == ".." {
-        return Err(format!("`{segment}`: write segments of letters, digits, `-`, `.`, `_` and `~`"));
+        return Err(format!(
+            "`{segment}`: write segments of letters, digits, `-`, `.`, `_` and `~`"
+        ));
     }
     Ok(None)
 }

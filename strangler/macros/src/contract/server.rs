@@ -1,15 +1,19 @@
 //! The contract behind bytes.
 
 use proc_macro2::{Ident, Literal, TokenStream};
-use quote::{format_ident, quote};
+use quote::{format_ident, quote, quote_spanned};
+use syn::ext::IdentExt;
 
 use super::{
-    local,
     model::{Answer, Argument, Contract, Kind, Operation, Place},
+    types::at,
 };
+use crate::names::local;
 
 pub fn write(contract: &Contract) -> TokenStream {
-    let Contract { vis, ident, operations, .. } = contract;
+    let Contract {
+        vis, ident, operations, ..
+    } = contract;
     let (server, constant) = (contract.item("Server"), contract.constant());
     let about = format!(" Answers requests to the operations of [`{ident}`], bytes in and bytes out.");
     let new = format!(" Answers with `inner`: the module itself behind its guard, or a [`{ident}Switch`].");
@@ -60,11 +64,17 @@ fn serve(operation: &Operation) -> Ident {
 }
 
 fn endpoint(contract: &Contract, operation: &Operation) -> TokenStream {
-    let Operation { index, ident: method, arguments, .. } = operation;
+    let Operation {
+        index,
+        ident: method,
+        arguments,
+        ..
+    } = operation;
     let (constant, callers, serve) = (contract.constant(), &contract.ident, serve(operation));
     let (cx, asked, answer, failure) = (local("cx"), local("asked"), local("answer"), local("failure"));
     let names = operation.names();
     let decode = arguments.iter().map(|argument| decode(argument, &asked));
+    let failed = quote_spanned!(at(&operation.error)=> ::strangler::__rt::Answered::failure(&#failure));
     let encode = encode(operation, &constant, &answer, &asked);
     quote! {
         async fn #serve(&self, #cx: &::strangler::Cx, #asked: ::strangler::__rt::Asked<'_>) -> ::strangler::__rt::Answered {
@@ -75,7 +85,7 @@ fn endpoint(contract: &Contract, operation: &Operation) -> TokenStream {
             #(#decode)*
             match #callers::#method(&*self.inner, #cx, #(#names),*).await {
                 ::std::result::Result::Ok(#answer) => #encode,
-                ::std::result::Result::Err(#failure) => ::strangler::__rt::Answered::failure(&#failure),
+                ::std::result::Result::Err(#failure) => #failed,
             }
         }
     }
@@ -84,15 +94,15 @@ fn endpoint(contract: &Contract, operation: &Operation) -> TokenStream {
 fn decode(Argument { ident, ty, place }: &Argument, asked: &Ident) -> TokenStream {
     let read = match place {
         Place::Path(place) => {
-            let (place, name) = (Literal::usize_unsuffixed(*place), ident.to_string());
-            quote!(path_param::<#ty>(&#asked, #place, #name))
+            let (place, name) = (Literal::usize_unsuffixed(*place), ident.unraw().to_string());
+            quote_spanned!(at(ty)=> ::strangler::__rt::path_param::<#ty>(&#asked, #place, #name))
         }
-        Place::Query => quote!(query::<#ty>(&#asked)),
-        Place::Header(name, inner) => quote!(header::<#inner>(&#asked, #name)),
-        Place::Body => quote!(body::<#ty>(&#asked)),
+        Place::Query => quote_spanned!(at(ty)=> ::strangler::__rt::query::<#ty>(&#asked)),
+        Place::Header(name, inner) => quote_spanned!(at(inner)=> ::strangler::__rt::header::<#inner>(&#asked, #name)),
+        Place::Body => quote_spanned!(at(ty)=> ::strangler::__rt::body::<#ty>(&#asked)),
     };
     quote! {
-        let #ident: #ty = match ::strangler::__rt::#read {
+        let #ident: #ty = match #read {
             ::std::result::Result::Ok(value) => value,
             ::std::result::Result::Err(fault) => return fault.into(),
         };
@@ -101,10 +111,10 @@ fn decode(Argument { ident, ty, place }: &Argument, asked: &Ident) -> TokenStrea
 
 fn encode(operation: &Operation, constant: &Ident, answer: &Ident, asked: &Ident) -> TokenStream {
     let mut encode = match &operation.answer {
-        Answer::Value(_) => quote!(::strangler::__rt::Answered::value(&#answer)),
-        Answer::Put(_) => quote!(::strangler::__rt::Answered::put(&#answer)),
+        Answer::Value(ty) => quote_spanned!(at(ty)=> ::strangler::__rt::Answered::value(&#answer)),
+        Answer::Put(ty) => quote_spanned!(at(ty)=> ::strangler::__rt::Answered::put(&#answer)),
         Answer::Done => quote!(::strangler::__rt::Answered::done(&#answer)),
-        Answer::Accepted(_) => quote!(::strangler::__rt::Answered::accepted(&#constant, &#answer)),
+        Answer::Accepted(ty) => quote_spanned!(at(ty)=> ::strangler::__rt::Answered::accepted(&#constant, &#answer)),
     };
     let value = match &operation.answer {
         Answer::Put(_) => quote!(#answer.value()),

@@ -1,15 +1,18 @@
 //! The trait once more: asks the routes per operation, then calls local, remote or both.
 
 use proc_macro2::TokenStream;
-use quote::quote;
+use quote::{quote, quote_spanned};
 
 use super::{
-    local,
-    model::{Contract, Kind, Operation},
+    model::{Argument, Contract, Kind, Operation},
+    types::at,
 };
+use crate::names::local;
 
 pub fn write(contract: &Contract) -> TokenStream {
-    let Contract { vis, ident, operations, .. } = contract;
+    let Contract {
+        vis, ident, operations, ..
+    } = contract;
     let (switch, client, seal) = (contract.item("Switch"), contract.item("Client"), contract.seal());
     let about = format!(" [`{ident}`] wherever it lives: decides when an operation is called which side answers it.");
     let methods = operations.iter().map(|operation| method(contract, operation));
@@ -42,15 +45,27 @@ pub fn write(contract: &Contract) -> TokenStream {
 
 fn method(contract: &Contract, operation: &Operation) -> TokenStream {
     let callers = &contract.ident;
-    let Operation { index, ident, kind, cx: (cx, _), .. } = operation;
+    let Operation {
+        index,
+        ident,
+        kind,
+        cx: (cx, _),
+        ..
+    } = operation;
     let (head, names) = (operation.head(), operation.names());
     let [way, answer, fault, spare, fallback] = ["way", "answer", "fault", "spare", "fallback"].map(local);
     // With `names` moved into it; it stands in branches of which one is taken.
     let call = quote!(#callers::#ident(&*self.local, #cx, #(#names),*));
     // A command is never run twice: in the shadow stage it is as local as ever.
     let (local_ways, shadow) = match kind {
-        Kind::Command => (quote!(::strangler::__rt::Way::Local | ::strangler::__rt::Way::Shadow), quote!()),
-        Kind::Query => (quote!(::strangler::__rt::Way::Local), shadow(contract, operation, &call)),
+        Kind::Command => (
+            quote!(::strangler::__rt::Way::Local | ::strangler::__rt::Way::Shadow),
+            quote!(),
+        ),
+        Kind::Query => (
+            quote!(::strangler::__rt::Way::Local),
+            shadow(contract, operation, &call),
+        ),
     };
     let copies = copies(operation);
     let again = local("cx");
@@ -85,15 +100,25 @@ fn method(contract: &Contract, operation: &Operation) -> TokenStream {
 
 /// A tuple with a copy of every argument.
 fn copies(operation: &Operation) -> TokenStream {
-    let names = operation.names();
-    quote!((#(::std::clone::Clone::clone(&#names),)*))
+    let copies = operation
+        .arguments
+        .iter()
+        .map(|Argument { ident, ty, .. }| quote_spanned!(at(ty)=> ::std::clone::Clone::clone(&#ident)));
+    quote!((#(#copies,)*))
 }
 
 /// The branch that has the other side compared, when there is a place in the queue.
 fn shadow(contract: &Contract, operation: &Operation, call: &TokenStream) -> TokenStream {
     let Operation { index, cx: (cx, _), .. } = operation;
-    let (client, ask, names, copies) = (contract.item("Client"), operation.ask(), operation.names(), copies(operation));
+    let (client, ask, names, copies) = (
+        contract.item("Client"),
+        operation.ask(),
+        operation.names(),
+        copies(operation),
+    );
     let [offer, asked, answer, seen] = ["offer", "asked", "answer", "seen"].map(local);
+    let clone = quote_spanned!(at(&operation.ok)=> ::std::clone::Clone::clone(&#answer));
+    let told = quote_spanned!(at(&operation.ok)=> ::strangler::__rt::seen(&#seen));
     quote! {
         ::strangler::__rt::Way::Shadow => {
             let ::std::option::Option::Some(#offer) = self.switch.offer(#index) else {
@@ -101,10 +126,10 @@ fn shadow(contract: &Contract, operation: &Operation, call: &TokenStream) -> Tok
             };
             let #asked = #copies;
             let #answer = #call.await;
-            let #seen = ::std::clone::Clone::clone(&#answer);
+            let #seen = #clone;
             #offer.fill(#cx, move || {
                 let (#(#names,)*) = #asked;
-                (#client::#ask(#(&#names),*), ::strangler::__rt::seen(&#seen))
+                (#client::#ask(#(&#names),*), #told)
             });
             #answer
         }

@@ -13,7 +13,13 @@ pub fn write(contract: &Contract) -> TokenStream {
 }
 
 fn callers(contract: &Contract) -> TokenStream {
-    let Contract { vis, ident, attributes, operations, .. } = contract;
+    let Contract {
+        vis,
+        ident,
+        attributes,
+        operations,
+        ..
+    } = contract;
     let seal = contract.seal();
     let about = format!(
         " What callers hold, as `Arc<dyn {ident}>`: every call is one boxed future. It comes from \
@@ -39,11 +45,21 @@ fn callers(contract: &Contract) -> TokenStream {
 }
 
 fn service(contract: &Contract) -> TokenStream {
-    let Contract { vis, ident, operations, .. } = contract;
+    let Contract {
+        vis, ident, operations, ..
+    } = contract;
     let (service, guarded, constant) = (contract.item("Service"), contract.item("Guarded"), contract.constant());
-    let about = format!(" The operations of [`{ident}`] as the module writes them: `impl {service}` with plain `async fn`s.");
+    let about =
+        format!(" The operations of [`{ident}`] as the module writes them: `impl {service}` with plain `async fn`s.");
     let methods = operations.iter().map(|operation| {
-        let Operation { ident, attributes, cx: (cx, cx_type), ok, error, .. } = operation;
+        let Operation {
+            ident,
+            attributes,
+            cx: (cx, cx_type),
+            ok,
+            error,
+            ..
+        } = operation;
         let parameters = operation.parameters();
         quote! {
             #(#attributes)*
@@ -76,7 +92,12 @@ fn guarded(contract: &Contract) -> TokenStream {
     let Contract { ident, operations, .. } = contract;
     let (service, guarded, seal) = (contract.item("Service"), contract.item("Guarded"), contract.seal());
     let methods = operations.iter().map(|operation| {
-        let Operation { index, ident, cx: (cx, _), .. } = operation;
+        let Operation {
+            index,
+            ident,
+            cx: (cx, _),
+            ..
+        } = operation;
         let (head, names) = (operation.head(), operation.names());
         // The service is called inside the future that the guard runs: what it does before its first await is guarded
         // as well.

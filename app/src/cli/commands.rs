@@ -1,0 +1,277 @@
+//! The commands that ask a running system, and those that need none.
+
+use clap::{Args, Subcommand};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use strangler::routes::{AuditEntry, Change, Fallback, Stage};
+
+use super::{
+    Failure, Global,
+    client::Client,
+    output::{self, Json, printable},
+    settings,
+};
+use crate::{
+    control::{ModuleStatus, Status},
+    databases::{self, CONTROL},
+    modules::{self, MODULES},
+};
+
+#[derive(Debug, Args)]
+pub(super) struct ModuleArgs {
+    /// The module
+    module: String,
+    #[command(flatten)]
+    output: Json,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct MergeBackArgs {
+    /// The module
+    module: String,
+    /// Why, for the audit trail
+    #[arg(long)]
+    why: Option<String>,
+    #[command(flatten)]
+    output: Json,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StageArgs {
+    /// A module (`catalog`) or an operation (`catalog.show`)
+    target: String,
+    /// local, shadow or remote; for an operation also inherit: its module's stage
+    stage: String,
+    /// Why, for the audit trail
+    #[arg(long)]
+    why: Option<String>,
+    /// Whether the monolith answers a query that the service cannot: local or none [default: as it is]
+    #[arg(long)]
+    fallback: Option<Fallback>,
+    #[command(flatten)]
+    output: Json,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DiffsArgs {
+    /// The module
+    module: String,
+    #[command(flatten)]
+    output: Json,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AuditArgs {
+    /// How many lines at most, the newest
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    limit: u64,
+    #[command(flatten)]
+    output: Json,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct OpenapiArgs {
+    /// The module
+    module: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum KeysCommand {
+    /// Signs with a new key from now on; tokens signed before stay valid until they end
+    Rotate(Json),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Checks every source and reports all mistakes at once
+    Check,
+    /// Prints what is in force and where it comes from, with secrets hidden
+    Show(Json),
+}
+
+pub(super) async fn extract(args: ModuleArgs, global: &Global) -> Result<(), Failure> {
+    modules::find(&args.module).map_err(Failure::Usage)?;
+    let started: Value =
+        Client::find(global)?.post(&format!("/control/v1/modules/{}/extract", args.module), &json!({})).await?;
+    if args.output.json {
+        return output::json(&started);
+    }
+    let text = |key: &str| started[key].as_str().unwrap_or_default().to_owned();
+    output::text(&format!(
+        "{} also runs in process {} at {} (log: {}); its stage is unchanged\n",
+        args.module,
+        started["pid"],
+        text("url"),
+        text("log")
+    ))
+}
+
+pub(super) async fn merge_back(args: MergeBackArgs, global: &Global) -> Result<(), Failure> {
+    modules::find(&args.module).map_err(Failure::Usage)?;
+    let path = format!("/control/v1/modules/{}/merge-back", args.module);
+    let answer: Value = Client::find(global)?.post(&path, &json!({"why": args.why})).await?;
+    if args.output.json {
+        return output::json(&answer);
+    }
+    let ended = answer["ended"].as_array().map(Vec::len).unwrap_or_default();
+    let processes = if ended == 1 { "1 process was".to_owned() } else { format!("{ended} processes were") };
+    output::text(&format!("{} is local again; {processes} ended\n", args.module))
+}
+
+pub(super) async fn stage(args: StageArgs, global: &Global) -> Result<(), Failure> {
+    let stage = match args.stage.as_str() {
+        "inherit" => None,
+        text => Some(text.parse::<Stage>().map_err(Failure::Usage)?),
+    };
+    let change = Change { target: args.target, stage, fallback: args.fallback, why: args.why };
+    let entry: AuditEntry = Client::find(global)?.post("/control/v1/stage", &change).await?;
+    if args.output.json {
+        return output::json(&entry);
+    }
+    output::text(&format!("{}: {} → {}\n", entry.target, entry.from, entry.to))
+}
+
+pub(super) async fn status(args: Json, global: &Global) -> Result<(), Failure> {
+    let status: Status = Client::find(global)?.get("/control/v1/status").await?;
+    if args.json {
+        return output::json(&status);
+    }
+    let head = [
+        "MODULE", "STAGE", "INSTANCES", "LOCAL", "REMOTE", "FALLBACK", "MATCH", "COVERAGE", "P50/P99 LOCAL", "P50/P99 REMOTE",
+        "DATA",
+    ];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    for module in &status.modules {
+        rows.push(row(module));
+        for (operation, at) in &module.operations {
+            rows.push(vec![format!("  {operation}"), at.stage.clone()]);
+        }
+    }
+    output::table(&rows)
+}
+
+fn row(m: &ModuleStatus) -> Vec<String> {
+    let percent = |rate: Option<f64>| rate.map_or_else(|| "–".to_owned(), |r| format!("{:.2} %", r * 100.0));
+    let pair = |p50: Option<f64>, p99: Option<f64>| match (p50, p99) {
+        (Some(p50), Some(p99)) => format!("{p50:.1}/{p99:.1} ms"),
+        _ => "–".to_owned(),
+    };
+    let healthy = m.instances.iter().filter(|i| i.healthy).count();
+    let (local, remote) = (m.latency_ms.local, m.latency_ms.remote);
+    vec![
+        m.module.clone(),
+        m.stage.clone(),
+        format!("{healthy} of {} healthy", m.instances.len()),
+        m.answered.local.to_string(),
+        m.answered.remote.to_string(),
+        m.answered.fallback.to_string(),
+        percent(m.parallel_run.match_rate),
+        percent(m.parallel_run.coverage),
+        pair(local.p50, local.p99),
+        pair(remote.p50, remote.p99),
+        m.data.database.clone(),
+    ]
+}
+
+#[derive(Deserialize, Serialize)]
+struct Groups {
+    groups: Vec<Value>,
+}
+
+pub(super) async fn diffs(args: DiffsArgs, global: &Global) -> Result<(), Failure> {
+    modules::find(&args.module).map_err(Failure::Usage)?;
+    let answer: Groups = Client::find(global)?.get(&format!("/control/v1/modules/{}/diffs", args.module)).await?;
+    if args.output.json {
+        return output::json(&answer);
+    }
+    if answer.groups.is_empty() {
+        output::message(&format!("no mismatch so far; `banyan status` says how many calls of {} were compared", args.module));
+        return Ok(());
+    }
+    let head = ["COUNT", "OPERATION", "PATH", "KIND", "LOCAL", "REMOTE", "TRACE"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    let short = |value: &Value| {
+        let text = printable(&value.to_string());
+        if text.chars().count() > 40 { text.chars().take(39).chain(['…']).collect() } else { text }
+    };
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    for group in &answer.groups {
+        let example = &group["example"];
+        rows.push(vec![
+            group["count"].to_string(),
+            text(&group["operation"]),
+            text(&group["path"]),
+            text(&group["kind"]),
+            short(&example["local"]),
+            short(&example["remote"]),
+            text(&example["trace_id"]),
+        ]);
+    }
+    output::table(&rows)
+}
+
+#[derive(Deserialize, Serialize)]
+struct Entries {
+    entries: Vec<AuditEntry>,
+}
+
+pub(super) async fn audit(args: AuditArgs, global: &Global) -> Result<(), Failure> {
+    let answer: Entries = Client::find(global)?.get(&format!("/control/v1/audit?limit={}", args.limit)).await?;
+    if args.output.json {
+        return output::json(&answer);
+    }
+    if answer.entries.is_empty() {
+        output::message("nothing was changed yet; `banyan stage` changes a stage");
+        return Ok(());
+    }
+    let mut rows = vec![["AT", "BY", "TARGET", "FROM", "TO", "WHY"].map(str::to_owned).to_vec()];
+    for e in answer.entries {
+        let at = e.at.format("%Y-%m-%d %H:%M:%SZ").to_string();
+        rows.push(vec![at, e.by, e.target, e.from, e.to, e.why.unwrap_or_default()]);
+    }
+    output::table(&rows)
+}
+
+pub(super) fn openapi(args: OpenapiArgs) -> Result<(), Failure> {
+    let module = modules::find(&args.module).map_err(Failure::Usage)?;
+    output::json(&(module.contract.openapi)())
+}
+
+pub(super) async fn keys(command: KeysCommand, global: &Global) -> Result<(), Failure> {
+    let KeysCommand::Rotate(args) = command;
+    let answer: Value = Client::find(global)?.post("/control/v1/keys/rotate", &json!({})).await?;
+    if args.json {
+        return output::json(&answer);
+    }
+    output::text(&format!("the signing key is now {}\n", answer["signing_key"].as_str().unwrap_or_default()))
+}
+
+pub(super) fn config(command: ConfigCommand, global: &Global) -> Result<(), Failure> {
+    let settings = settings(global, Vec::new())?;
+    match command {
+        ConfigCommand::Check => output::text("the settings are right\n"),
+        ConfigCommand::Show(Json { json: true }) => output::json(&settings.show_json()),
+        ConfigCommand::Show(_) => output::text(&settings.show()),
+    }
+}
+
+pub(super) async fn migrate(args: Json, global: &Global) -> Result<(), Failure> {
+    let settings = settings(global, Vec::new())?;
+    std::fs::create_dir_all(&settings.data.folder).map_err(|e| {
+        Failure::Failed(format!("cannot make the data folder {}: {e}", settings.data.folder.display()))
+    })?;
+    let mut done = Vec::new();
+    for schema in std::iter::once(CONTROL).chain(MODULES.iter().map(|m| m.contract.name)) {
+        let db = databases::connect(&settings, schema, true).await.map_err(Failure::Failed)?;
+        let applied = databases::migrate(&db).await.map_err(Failure::Failed)?;
+        done.push(json!({"schema": schema, "database": db.display_url(), "applied": applied}));
+        db.close().await;
+    }
+    if args.json {
+        return output::json(&json!({ "schemas": done }));
+    }
+    let mut rows = vec![["SCHEMA", "APPLIED", "DATABASE"].map(str::to_owned).to_vec()];
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    rows.extend(done.iter().map(|d| vec![text(&d["schema"]), d["applied"].to_string(), text(&d["database"])]));
+    output::table(&rows)
+}

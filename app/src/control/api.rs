@@ -1,0 +1,317 @@
+//! `/control/v1/…` on the internal address: the same verbs as the command line, as JSON.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::{DefaultBodyLimit, FromRequestParts, Path, Query, State},
+    http::{StatusCode, header, request::Parts},
+    response::{IntoResponse, Response},
+    routing::{delete, get, post, put},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use strangler::{
+    Principal, Problem, Scopes,
+    instances::{Heartbeat, Registration},
+    problem::PROBLEM_JSON,
+    routes::{AuditEntry, Change, Refusal},
+};
+use strangler_store::LogError;
+use uuid::Uuid;
+
+use super::{Control, Status, extract::Extracted};
+use crate::{
+    auth::{Insider, InternalDoor},
+    databases, modules,
+};
+
+/// The most that one answer lists.
+const MOST: u64 = 1000;
+/// The longest wait of a request for events.
+const WAIT: Duration = Duration::from_secs(20);
+
+/// The control plane's addresses.
+pub fn router(control: Arc<Control>) -> Router {
+    Router::new()
+        .route("/control/v1/status", get(status))
+        .route("/control/v1/stage", post(stage))
+        .route("/control/v1/audit", get(audit))
+        .route("/control/v1/events/{module}", get(events))
+        .route("/control/v1/keys/rotate", post(rotate))
+        .route("/control/v1/modules/{module}/diffs", get(diffs))
+        .route("/control/v1/modules/{module}/openapi", get(openapi))
+        .route("/control/v1/modules/{module}/extract", post(extract))
+        .route("/control/v1/modules/{module}/merge-back", post(merge_back))
+        .route("/control/v1/instances/{id}", put(heartbeat))
+        .route("/control/v1/instances/{id}", delete(leave))
+        .route("/.well-known/jwks.json", get(jwks))
+        .fallback(|| async { ControlProblem::new(StatusCode::NOT_FOUND, "nothing is at this path") })
+        .method_not_allowed_fallback(|| async {
+            ControlProblem::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not answer to this method")
+        })
+        .layer(DefaultBodyLimit::max(64 << 10))
+        .with_state(control)
+}
+
+/// What went wrong, as a problem document.
+#[derive(Debug)]
+pub struct ControlProblem {
+    status: StatusCode,
+    detail: String,
+}
+
+impl ControlProblem {
+    /// A problem with this status and sentence.
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self { status, detail: detail.into() }
+    }
+}
+
+impl IntoResponse for ControlProblem {
+    fn into_response(self) -> Response {
+        let (kind, title) = match self.status {
+            StatusCode::CONFLICT => ("refused", "A precondition does not hold"),
+            StatusCode::UNAUTHORIZED => ("unauthenticated", "A valid token is needed"),
+            StatusCode::FORBIDDEN => ("forbidden", "The token does not allow this"),
+            StatusCode::NOT_FOUND => ("not-found", "Nothing is there"),
+            status if status.is_client_error() => ("wrong", "The request cannot be carried out"),
+            _ => ("failed", "It failed"),
+        };
+        let problem = Problem {
+            kind: format!("urn:problem-type:control:{kind}").into(),
+            title: title.into(),
+            status: self.status.as_u16(),
+            detail: Some(self.detail),
+            extra: Default::default(),
+        };
+        (self.status, [(header::CONTENT_TYPE, PROBLEM_JSON)], Json(problem)).into_response().fix_type()
+    }
+}
+
+trait FixType {
+    fn fix_type(self) -> Self;
+}
+
+impl FixType for Response {
+    /// `Json` puts its own media type over a problem's.
+    fn fix_type(mut self) -> Self {
+        self.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(PROBLEM_JSON));
+        self
+    }
+}
+
+impl From<Refusal> for ControlProblem {
+    fn from(refusal: Refusal) -> Self {
+        let status = match refusal {
+            Refusal::Wrong(_) => StatusCode::BAD_REQUEST,
+            Refusal::Refused(_) => StatusCode::CONFLICT,
+            Refusal::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, refusal.to_string())
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> ControlProblem {
+    ControlProblem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+}
+
+fn unknown(error: String) -> ControlProblem {
+    ControlProblem::new(StatusCode::BAD_REQUEST, error)
+}
+
+fn insider(parts: &Parts, control: &Control) -> Result<Insider, ControlProblem> {
+    InternalDoor(control.tokens.clone())
+        .insider(&parts.headers)
+        .map_err(|why| ControlProblem::new(StatusCode::UNAUTHORIZED, why))
+}
+
+/// The operator, shown by the operator's token.
+struct Operator(Principal);
+
+impl FromRequestParts<Arc<Control>> for Operator {
+    type Rejection = ControlProblem;
+
+    async fn from_request_parts(parts: &mut Parts, control: &Arc<Control>) -> Result<Self, ControlProblem> {
+        match insider(parts, control)? {
+            Insider::Operator => Ok(Self(Principal::known("operator", Scopes::All))),
+            Insider::Joined => {
+                let why = "the join token registers a process and nothing else; this takes the operator's token";
+                Err(ControlProblem::new(StatusCode::FORBIDDEN, why))
+            }
+        }
+    }
+}
+
+/// Somebody with either token.
+struct AnyInsider;
+
+impl FromRequestParts<Arc<Control>> for AnyInsider {
+    type Rejection = ControlProblem;
+
+    async fn from_request_parts(parts: &mut Parts, control: &Arc<Control>) -> Result<Self, ControlProblem> {
+        insider(parts, control).map(|_| Self)
+    }
+}
+
+/// A JSON body whose mistakes are problem documents.
+struct Body<T>(T);
+
+impl<T: serde::de::DeserializeOwned> axum::extract::FromRequest<Arc<Control>> for Body<T> {
+    type Rejection = ControlProblem;
+
+    async fn from_request(request: axum::extract::Request, control: &Arc<Control>) -> Result<Self, ControlProblem> {
+        match Json::<T>::from_request(request, control).await {
+            Ok(Json(value)) => Ok(Self(value)),
+            Err(rejection) => Err(ControlProblem::new(rejection.status(), rejection.body_text())),
+        }
+    }
+}
+
+async fn status(_: Operator, State(control): State<Arc<Control>>) -> Json<Status> {
+    Json(Status::of(&control))
+}
+
+async fn stage(
+    Operator(by): Operator,
+    State(control): State<Arc<Control>>,
+    Body(change): Body<Change>,
+) -> Result<Json<AuditEntry>, ControlProblem> {
+    Ok(Json(control.change(&change, &by).await?))
+}
+
+#[derive(Deserialize)]
+struct Window {
+    limit: Option<u64>,
+    #[serde(default)]
+    after: Option<i64>,
+}
+
+/// A query string whose mistakes are problem documents.
+struct Asked(Window);
+
+impl FromRequestParts<Arc<Control>> for Asked {
+    type Rejection = ControlProblem;
+
+    async fn from_request_parts(parts: &mut Parts, control: &Arc<Control>) -> Result<Self, ControlProblem> {
+        match Query::<Window>::from_request_parts(parts, control).await {
+            Ok(Query(window)) => Ok(Self(window)),
+            Err(rejection) => Err(ControlProblem::new(rejection.status(), rejection.body_text())),
+        }
+    }
+}
+
+async fn audit(
+    _: Operator,
+    State(control): State<Arc<Control>>,
+    Asked(window): Asked,
+) -> Result<impl IntoResponse, ControlProblem> {
+    let entries = control.store.audit(window.limit.unwrap_or(MOST).min(MOST)).await.map_err(failed)?;
+    Ok(Json(json!({ "entries": entries })))
+}
+
+/// Events after a position; waits for some when there are none.
+async fn events(
+    _: Operator,
+    State(control): State<Arc<Control>>,
+    Path(module): Path<String>,
+    Asked(window): Asked,
+) -> Result<impl IntoResponse, ControlProblem> {
+    let log = control.module(&module).map_err(unknown)?.db.log();
+    let gone = |error: LogError| match &error {
+        LogError::Gone { .. } => ControlProblem::new(StatusCode::GONE, error.to_string()),
+        _ => failed(error),
+    };
+    let limit = window.limit.unwrap_or(100).min(MOST);
+    let Some(after) = window.after else {
+        // The last ones: where somebody who only watches begins.
+        let head = log.head().await.map_err(gone)?;
+        let from = (head.position - i64::try_from(limit).unwrap_or(0)).max(head.floor);
+        let batch = log.read(from, limit).await.map_err(gone)?;
+        return Ok(Json(json!({"position": head.position, "events": batch.events})));
+    };
+    _ = tokio::time::timeout(WAIT, log.wait(after)).await;
+    let batch = log.read(after, limit).await.map_err(gone)?;
+    let position = batch.events.last().map_or(after, |e| e.position);
+    Ok(Json(json!({"position": position, "events": batch.events})))
+}
+
+async fn diffs(
+    _: Operator,
+    State(control): State<Arc<Control>>,
+    Path(module): Path<String>,
+) -> Result<impl IntoResponse, ControlProblem> {
+    let groups = control.module(&module).map_err(unknown)?.switch.parallel().groups();
+    Ok(Json(json!({ "groups": groups })))
+}
+
+async fn openapi(_: Operator, Path(module): Path<String>) -> Result<impl IntoResponse, ControlProblem> {
+    let module = modules::find(&module).map_err(unknown)?;
+    Ok(Json((module.contract.openapi)()))
+}
+
+async fn rotate(_: Operator, State(control): State<Arc<Control>>) -> Result<impl IntoResponse, ControlProblem> {
+    control.keys.rotate().map_err(failed)?;
+    Ok(Json(json!({"signing_key": control.keys.signing_key_id()})))
+}
+
+async fn extract(
+    _: Operator,
+    State(control): State<Arc<Control>>,
+    Path(module): Path<String>,
+) -> Result<Json<Extracted>, ControlProblem> {
+    let running = control.module(&module).map_err(unknown)?;
+    let mut database = databases::url(&control.settings, &module, false).await.map_err(failed)?;
+    // A relative file is relative to our working directory; the data folder is known absolutely.
+    let relative = format!("sqlite:{}", control.settings.data.folder.display());
+    if let Some(rest) = database.strip_prefix(&relative) {
+        database = format!("sqlite:{}{rest}", control.extractor.data.display());
+    }
+    let started = control.extractor.start(&control.registry, running.contract, &database).await.map_err(failed)?;
+    Ok(Json(started))
+}
+
+#[derive(Default, Deserialize)]
+struct Why {
+    why: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Ended {
+    ended: Vec<u32>,
+}
+
+async fn merge_back(
+    Operator(by): Operator,
+    State(control): State<Arc<Control>>,
+    Path(module): Path<String>,
+    Body(Why { why }): Body<Why>,
+) -> Result<Json<Ended>, ControlProblem> {
+    let ended = control.merge_back(&module, &by, why).await?;
+    Ok(Json(Ended { ended }))
+}
+
+async fn heartbeat(
+    _: AnyInsider,
+    State(control): State<Arc<Control>>,
+    Path(id): Path<Uuid>,
+    Body(registration): Body<Registration>,
+) -> Result<Json<Heartbeat>, ControlProblem> {
+    if registration.id != id {
+        return Err(unknown("the id in the path is another than in the body".to_owned()));
+    }
+    control.module(&registration.module).map_err(unknown)?;
+    if !registration.url.starts_with("http://") || registration.url.parse::<http::Uri>().is_err() {
+        return Err(unknown(format!("`{}` is no address of the form http://host:port", registration.url)));
+    }
+    Ok(Json(control.registry.heartbeat(registration)))
+}
+
+async fn leave(_: AnyInsider, State(control): State<Arc<Control>>, Path(id): Path<Uuid>) -> StatusCode {
+    control.registry.leave(id);
+    StatusCode::NO_CONTENT
+}
+
+async fn jwks(_: AnyInsider, State(control): State<Arc<Control>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/jwk-set+json")], control.keys.jwks().to_string())
+}

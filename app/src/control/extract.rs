@@ -1,0 +1,155 @@
+//! Starting and ending processes beside the monolith.
+
+use std::{
+    fs::OpenOptions,
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+
+use strangler::{
+    Contract,
+    instances::{Instance, Registry},
+};
+use tokio::{
+    process::{Child, Command},
+    sync::Mutex,
+};
+
+use std::sync::Arc;
+
+/// How long a process may take to be healthy and registered.
+const START: Duration = Duration::from_secs(20);
+/// How long a process may take to finish what it accepted.
+const END: Duration = Duration::from_secs(18);
+
+/// What every process that is started here is told.
+pub struct Extractor {
+    /// The monolith's internal address, as the other process reaches it.
+    pub join: String,
+    /// The data folder, absolute.
+    pub data: PathBuf,
+    /// The settings file that was named, if one was.
+    pub config: Option<PathBuf>,
+    /// One at a time, so that each finds its own.
+    pub turn: Mutex<()>,
+}
+
+/// A process that was started and is healthy.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Extracted {
+    /// Its process id.
+    pub pid: u32,
+    /// Where it serves.
+    pub url: String,
+    /// Its log.
+    pub log: PathBuf,
+}
+
+impl Extractor {
+    /// Starts a process that serves `contract` and waits until it is registered and healthy. `database` is the address of
+    /// the module's own database, which is all that it learns of ours.
+    ///
+    /// # Errors
+    /// A sentence with what the process said last, when it ended; or that it is not healthy in time (it is ended then).
+    pub async fn start(&self, registry: &Registry, contract: &Contract, database: &str) -> Result<Extracted, String> {
+        let _turn = self.turn.lock().await;
+        let module = contract.name;
+        let (mut child, log) = self.spawn(module, database)?;
+        let pid = child.id().ok_or("the process ended at once")?;
+        let mut changes = registry.changes();
+        let healthy = async {
+            loop {
+                if let Some(instance) = find(registry, module, pid) {
+                    break instance;
+                }
+                if changes.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        let ended = |status: ExitStatus| {
+            let said = last_lines(&log);
+            format!("the process for {module} ended with {status} before it was healthy; its log {} says:\n{said}", log.display())
+        };
+        let instance = tokio::select! {
+            instance = healthy => instance,
+            status = child.wait() => return Err(status.map_or_else(|e| e.to_string(), ended)),
+            () = tokio::time::sleep(START) => {
+                _ = child.kill().await;
+                let seconds = START.as_secs();
+                return Err(format!("the process for {module} was not healthy after {seconds} s and was ended; see {}", log.display()));
+            }
+        };
+        // It goes on when we end; while we are there, somebody has to collect its exit status.
+        tokio::spawn(async move { child.wait().await });
+        Ok(Extracted { pid, url: instance.registration.url.clone(), log })
+    }
+
+    fn spawn(&self, module: &str, database: &str) -> Result<(Child, PathBuf), String> {
+        let program = std::env::current_exe().map_err(|e| format!("cannot tell where this program is: {e}"))?;
+        let folder = self.data.join("logs");
+        std::fs::create_dir_all(&folder).map_err(|e| format!("cannot make {}: {e}", folder.display()))?;
+        let log = folder.join(format!("{module}.log"));
+        let open = || OpenOptions::new().create(true).append(true).open(&log);
+        let files = open().and_then(|out| Ok((out, open()?)));
+        let (out, err) = files.map_err(|e| format!("cannot write {}: {e}", log.display()))?;
+        let mut command = Command::new(&program);
+        if let Some(config) = &self.config {
+            command.arg("--config").arg(config);
+        }
+        command
+            .args(["serve", "--only", module, "--join", &self.join, "--listen", "127.0.0.1:0", "--extracted"])
+            .env("BANYAN_DATA__FOLDER", &self.data)
+            .env(format!("BANYAN_MODULES__{}__DATABASE_URL", module.to_uppercase()), database)
+            .env_remove("BANYAN_DATABASE__URL")
+            .env_remove("BANYAN_DATABASE__URL_FILE")
+            .env_remove("BANYAN_OPERATOR_TOKEN")
+            .stdin(Stdio::null())
+            .stdout(out)
+            .stderr(err)
+            .kill_on_drop(false)
+            // A Ctrl-C meant for the monolith is not meant for it.
+            .process_group(0);
+        let child = command.spawn().map_err(|e| format!("cannot start {}: {e}", program.display()))?;
+        Ok((child, log))
+    }
+
+    /// Ends every process of this module that was started here, after it has finished what it accepted. Answers their
+    /// process ids.
+    ///
+    /// # Errors
+    /// A sentence that names those that have not ended in time.
+    pub async fn end_all(&self, registry: &Registry, module: &str) -> Result<Vec<u32>, String> {
+        let asked = registry.stop_extracted(module);
+        let pids: Vec<u32> = asked.iter().map(|i| i.registration.pid).collect();
+        let mut changes = registry.changes();
+        let gone = async {
+            while still_there(registry, &asked) {
+                if changes.changed().await.is_err() {
+                    break;
+                }
+            }
+        };
+        match tokio::time::timeout(END, gone).await {
+            Ok(()) => Ok(pids),
+            Err(_) => Err(format!("asked to end, but still there after {} s: {pids:?}", END.as_secs())),
+        }
+    }
+}
+
+fn find(registry: &Registry, module: &str, pid: u32) -> Option<Arc<Instance>> {
+    registry.of(module).into_iter().find(|i| i.registration.pid == pid && i.healthy())
+}
+
+fn still_there(registry: &Registry, asked: &[Arc<Instance>]) -> bool {
+    let all = registry.all();
+    asked.iter().any(|a| all.iter().any(|i| i.registration.id == a.registration.id))
+}
+
+/// The last ten lines of a log.
+fn last_lines(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<_> = text.lines().rev().take(10).collect();
+    lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+}

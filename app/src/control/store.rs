@@ -1,0 +1,245 @@
+//! The control plane's own tables, in the schema `strangler`.
+
+use chrono::{DateTime, Utc};
+use sea_orm::{ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait, QueryOrder, QuerySelect, sea_query::OnConflict};
+use serde::Serialize;
+use strangler::{
+    BoxFuture, Cx,
+    routes::{AuditEntry, Route, RouteStore},
+};
+use strangler_store::{Db, Query, StoreError, Write};
+
+mod routes {
+    //! The toggles that were set.
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "routes")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub target: String,
+        pub stage: String,
+        pub fallback: String,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+mod audit {
+    //! Who changed what.
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "audit")]
+    pub struct Model {
+        #[sea_orm(primary_key)]
+        pub id: i64,
+        pub at: DateTimeUtc,
+        pub by: String,
+        pub target: String,
+        pub from: String,
+        pub to: String,
+        pub why: Option<String>,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+mod marks {
+    //! What was done once and is not done again.
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "marks")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub name: String,
+        pub at: DateTimeUtc,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+#[derive(Serialize)]
+struct PutRoute {
+    target: String,
+    route: Option<Route>,
+}
+
+impl Write for PutRoute {
+    const NAME: &'static str = "put-route";
+
+    async fn run<C: ConnectionTrait>(self, connection: &C) -> Result<(), DbErr> {
+        let Some(Route { stage, fallback }) = self.route else {
+            return routes::Entity::delete_by_id(self.target).exec(connection).await.map(|_| ());
+        };
+        let row = routes::ActiveModel {
+            target: Set(self.target),
+            stage: Set(stage.name().to_owned()),
+            fallback: Set(fallback.name().to_owned()),
+        };
+        let replace = OnConflict::column(routes::Column::Target)
+            .update_columns([routes::Column::Stage, routes::Column::Fallback])
+            .to_owned();
+        routes::Entity::insert(row).on_conflict(replace).exec_without_returning(connection).await.map(|_| ())
+    }
+}
+
+#[derive(Serialize)]
+struct AddAudit(AuditEntry);
+
+impl Write for AddAudit {
+    const NAME: &'static str = "add-audit";
+
+    async fn run<C: ConnectionTrait>(self, connection: &C) -> Result<(), DbErr> {
+        let AuditEntry { at, by, target, from, to, why } = self.0;
+        let row = audit::ActiveModel {
+            at: Set(at),
+            by: Set(by),
+            target: Set(target),
+            from: Set(from),
+            to: Set(to),
+            why: Set(why),
+            ..Default::default()
+        };
+        audit::Entity::insert(row).exec_without_returning(connection).await.map(|_| ())
+    }
+}
+
+#[derive(Serialize)]
+struct AllRoutes;
+
+impl Query for AllRoutes {
+    const NAME: &'static str = "all-routes";
+    type Answer = Vec<(String, String, String)>;
+
+    async fn run<C: ConnectionTrait>(self, connection: &C) -> Result<Self::Answer, DbErr> {
+        let rows = routes::Entity::find().all(connection).await?;
+        Ok(rows.into_iter().map(|r| (r.target, r.stage, r.fallback)).collect())
+    }
+}
+
+#[derive(Serialize)]
+struct LastAudit {
+    limit: u64,
+}
+
+impl Query for LastAudit {
+    const NAME: &'static str = "last-audit";
+    type Answer = Vec<AuditEntry>;
+
+    async fn run<C: ConnectionTrait>(self, connection: &C) -> Result<Vec<AuditEntry>, DbErr> {
+        let rows = audit::Entity::find().order_by_desc(audit::Column::Id).limit(self.limit).all(connection).await?;
+        let entry = |r: audit::Model| AuditEntry { at: r.at, by: r.by, target: r.target, from: r.from, to: r.to, why: r.why };
+        Ok(rows.into_iter().rev().map(entry).collect())
+    }
+}
+
+#[derive(Serialize)]
+struct SetMark {
+    name: String,
+    at: DateTime<Utc>,
+}
+
+impl Write for SetMark {
+    const NAME: &'static str = "set-mark";
+
+    async fn run<C: ConnectionTrait>(self, connection: &C) -> Result<(), DbErr> {
+        let row = marks::ActiveModel { name: Set(self.name), at: Set(self.at) };
+        let keep = OnConflict::column(marks::Column::Name).do_nothing().to_owned();
+        marks::Entity::insert(row).on_conflict(keep).exec_without_returning(connection).await.map(|_| ())
+    }
+}
+
+#[derive(Serialize)]
+struct HasMark {
+    name: String,
+}
+
+impl Query for HasMark {
+    const NAME: &'static str = "has-mark";
+    type Answer = bool;
+
+    async fn run<C: ConnectionTrait>(self, connection: &C) -> Result<bool, DbErr> {
+        marks::Entity::find_by_id(self.name).one(connection).await.map(|row| row.is_some())
+    }
+}
+
+/// The control plane's schema.
+#[derive(Clone)]
+pub struct ControlStore {
+    db: Db,
+}
+
+impl ControlStore {
+    /// Over this schema.
+    pub fn new(db: Db) -> Self {
+        Self { db }
+    }
+
+    /// The schema.
+    pub fn db(&self) -> &Db {
+        &self.db
+    }
+
+    fn cx() -> Cx {
+        Cx::system("control")
+    }
+
+    /// The last `limit` lines of the audit trail, newest last.
+    pub async fn audit(&self, limit: u64) -> Result<Vec<AuditEntry>, StoreError> {
+        self.db.view(&Self::cx()).find(LastAudit { limit }).await
+    }
+
+    /// Whether this was done once.
+    pub async fn has_mark(&self, name: &str) -> Result<bool, StoreError> {
+        self.db.view(&Self::cx()).find(HasMark { name: name.to_owned() }).await
+    }
+
+    /// Notes that this was done.
+    pub async fn set_mark(&self, name: &str) -> Result<(), StoreError> {
+        let mut uow = self.db.begin(&Self::cx()).await?;
+        let at = uow.now();
+        uow.put(SetMark { name: name.to_owned(), at });
+        uow.commit().await
+    }
+}
+
+impl RouteStore for ControlStore {
+    fn save<'a>(
+        &'a self,
+        target: &'a str,
+        route: Option<Route>,
+        entry: &'a AuditEntry,
+    ) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async move {
+            let save = async {
+                let mut uow = self.db.begin(&Self::cx()).await?;
+                uow.put(PutRoute { target: target.to_owned(), route });
+                uow.put(AddAudit(entry.clone()));
+                uow.commit().await
+            };
+            save.await.map_err(|e: StoreError| format!("the change could not be written down, so it is not in force: {e}"))
+        })
+    }
+
+    fn load(&self) -> BoxFuture<'_, Result<Vec<(String, Route)>, String>> {
+        Box::pin(async move {
+            let rows = self.db.view(&Self::cx()).find(AllRoutes).await.map_err(|e| e.to_string())?;
+            let read = |(target, stage, fallback): (String, String, String)| {
+                let route = Route { stage: stage.parse()?, fallback: fallback.parse()? };
+                Ok((target, route))
+            };
+            rows.into_iter().map(read).collect::<Result<_, String>>().map_err(|e| format!("a stored route: {e}"))
+        })
+    }
+}

@@ -1,0 +1,231 @@
+//! `banyan serve --only … --join …`: one module in a process of its own, registered with a running monolith.
+//!
+//! It opens one address and its own schema, believes only tokens that the monolith signed for its module, outlives the
+//! monolith and registers again when that is back.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use strangler::{
+    Clock, ModuleStats, SystemClock,
+    body::Outgoing,
+    gateway::{Edge, Gateway, GatewayLimits, Mount},
+    instances::{Heartbeat, Registration},
+    pool::{HttpClient, http_client},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Background, asked_to_stop, probes::Probes};
+use crate::{
+    auth::ServiceDoor,
+    control::ControlProblem,
+    databases,
+    identity::{FetchJwks, Token, Verifier},
+    listener::{AnyBody, bind, serve},
+    modules::{self, Module},
+    settings::Settings,
+};
+
+/// What a joining process is told.
+#[derive(Clone, Debug)]
+pub struct JoinOptions {
+    /// The module it serves.
+    pub module: String,
+    /// The monolith's internal address: `http://127.0.0.1:8081`.
+    pub monolith: String,
+    /// Where it listens; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Under which address it registers, when that is another: a load balancer, a sidecar.
+    pub advertise: Option<String>,
+    /// Whether `extract` started it.
+    pub extracted: bool,
+    /// What it shows when it registers.
+    pub token: Token,
+}
+
+/// How long the monolith may take to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Runs one module until the process is asked to stop, by a signal or by the monolith. `ready` learns the address once
+/// requests are answered.
+///
+/// # Errors
+/// A sentence that says why it cannot start.
+pub async fn join(settings: Settings, options: JoinOptions, ready: impl FnOnce(SocketAddr)) -> Result<(), String> {
+    let module: &'static Module = modules::find(&options.module)?;
+    let contract = module.contract;
+    let listener = bind(options.listen, "--listen").await?;
+    let address = listener.local_addr().map_err(|e| e.to_string())?;
+    let db = databases::open(&settings, contract.name).await?;
+    let stats = Arc::new(ModuleStats::new(contract.operations.len()));
+    let server = (module.start)(db.clone(), stats);
+
+    let monolith = Arc::new(Monolith {
+        base: options.monolith.trim_end_matches('/').to_owned(),
+        token: options.token,
+        http: http_client(),
+    });
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let verifier = Arc::new(Verifier::new(contract.name, monolith.clone().fetch_keys(), clock));
+    let limits = GatewayLimits { body: settings.public.body_limit, budget: settings.public.budget, server_timing: false };
+    let mounts = vec![Mount { server, switch: None }];
+    let gateway = Arc::new(Gateway::new(mounts, Arc::new(ServiceDoor(verifier)), Edge::Internal, limits)?);
+    let probes = Probes::new(vec![db.clone()]);
+
+    let background = Background::default();
+    let stop = background.stop().clone();
+    let (front_gateway, front_probes) = (gateway.clone(), probes.clone());
+    let accepting = CancellationToken::new();
+    let server = serve(listener, settings.internal.connections, accepting.clone(), settings.shutdown.grace, move |request| {
+        answer(front_gateway.clone(), front_probes.clone(), request)
+    });
+    probes.started();
+    ready(address);
+    let registration = Registration {
+        id: uuid::Uuid::new_v7(uuid::Timestamp::now(uuid::ContextV7::new())),
+        module: contract.name.to_owned(),
+        contract: contract.version,
+        url: options.advertise.unwrap_or_else(|| format!("http://{address}")),
+        pid: std::process::id(),
+        extracted: options.extracted,
+    };
+    tracing::info!(module = contract.name, %address, url = registration.url, "the service is ready");
+    let (told, life) = (CancellationToken::new(), settings.instances.heartbeat);
+    let heartbeat = {
+        let (monolith, registration, told, stop) = (monolith.clone(), registration.clone(), told.clone(), stop.clone());
+        async move {
+            tokio::select! {
+                () = beat(&monolith, &registration, life, told) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+    };
+    background.run(heartbeat);
+    let stopping = async {
+        let by_signal = tokio::select! {
+            signal = asked_to_stop() => {
+                tracing::info!(signal, "asked to stop: finishing what was accepted");
+                true
+            }
+            () = told.cancelled() => {
+                tracing::info!("merged back: finishing what was accepted");
+                false
+            }
+        };
+        probes.stopping();
+        background.end().await;
+        // By a signal, calls may still be on their way to us: nobody new is sent here before we stop accepting. Merged
+        // back, the stage is `local` already, and leaving is the last thing, as it says that we have ended.
+        if by_signal {
+            monolith.leave(&registration).await;
+        }
+        accepting.cancel();
+        by_signal
+    };
+    let ((), by_signal) = tokio::join!(server, stopping);
+    db.close().await;
+    if !by_signal {
+        monolith.leave(&registration).await;
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn answer(gateway: Arc<Gateway>, probes: Probes, request: Request<Incoming>) -> Response<AnyBody> {
+    let path = request.uri().path();
+    if gateway.takes(path) {
+        return gateway.handle(request).await.map(AnyBody::Operation);
+    }
+    let page = match probes.answer(path).await {
+        Some(page) => page,
+        None => {
+            let problem = ControlProblem::new(StatusCode::NOT_FOUND, "this process serves a module's contract and its probes");
+            axum::response::IntoResponse::into_response(problem)
+        }
+    };
+    page.map(AnyBody::Page)
+}
+
+/// Registers, again and again: a monolith that was restarted learns of us by the next heartbeat.
+async fn beat(monolith: &Monolith, registration: &Registration, every: Duration, told: CancellationToken) {
+    let mut away = false;
+    loop {
+        match monolith.heartbeat(registration).await {
+            Ok(Heartbeat { stop: true }) => return told.cancel(),
+            Ok(_) => {
+                if std::mem::take(&mut away) {
+                    tracing::info!(monolith = monolith.base, "the monolith is back: registered again");
+                }
+            }
+            Err(why) => {
+                if !std::mem::replace(&mut away, true) {
+                    tracing::warn!(monolith = monolith.base, why, "cannot register with the monolith; trying again");
+                }
+            }
+        }
+        tokio::time::sleep(every).await;
+    }
+}
+
+/// The monolith, as a joined process knows it.
+struct Monolith {
+    base: String,
+    token: Token,
+    http: HttpClient,
+}
+
+impl Monolith {
+    async fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, String> {
+        let mut token = HeaderValue::from_str(&format!("Bearer {}", self.token.expose())).map_err(|e| e.to_string())?;
+        token.set_sensitive(true);
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base))
+            .header(header::AUTHORIZATION, token)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Outgoing::Full(body))
+            .map_err(|e| e.to_string())?;
+        let answer = async {
+            let answer = self.http.request(request).await.map_err(|e| {
+                std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string)
+            })?;
+            let status = answer.status();
+            let body = Limited::new(answer.into_body(), 1 << 20).collect().await.map_err(|e| e.to_string())?.to_bytes();
+            if status.is_success() {
+                return Ok(body);
+            }
+            Err(match status {
+                StatusCode::UNAUTHORIZED => "it does not accept our join token; give it in BANYAN_JOIN_TOKEN".to_owned(),
+                _ => format!("it answered {status}: {}", String::from_utf8_lossy(&body)),
+            })
+        };
+        tokio::time::timeout(PATIENCE, answer).await.unwrap_or_else(|_| Err("it did not answer in time".to_owned()))
+    }
+
+    async fn heartbeat(&self, registration: &Registration) -> Result<Heartbeat, String> {
+        let body = serde_json::to_vec(registration).map_err(|e| e.to_string())?;
+        let path = format!("/control/v1/instances/{}", registration.id);
+        let answer = self.ask(Method::PUT, &path, body.into()).await?;
+        serde_json::from_slice(&answer).map_err(|e| format!("its answer cannot be read: {e}"))
+    }
+
+    async fn leave(&self, registration: &Registration) {
+        let path = format!("/control/v1/instances/{}", registration.id);
+        if let Err(why) = self.ask(Method::DELETE, &path, Bytes::new()).await {
+            tracing::debug!(why, "the monolith did not take our leave; it will notice");
+        }
+    }
+
+    fn fetch_keys(self: Arc<Self>) -> FetchJwks {
+        Box::new(move || {
+            let monolith = self.clone();
+            Box::pin(async move {
+                let keys = monolith.ask(Method::GET, "/.well-known/jwks.json", Bytes::new()).await?;
+                String::from_utf8(keys.to_vec()).map_err(|e| e.to_string())
+            })
+        })
+    }
+}

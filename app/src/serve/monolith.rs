@@ -1,0 +1,322 @@
+//! The whole system in one process.
+
+use std::{fs::File, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use axum::{Router, response::Redirect, routing::get};
+use catalog::CatalogModule;
+use catalog_contract::{CATALOG, CatalogService};
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use strangler::{
+    Clock, Cx, ModuleStats, Serve, Switch, SystemClock,
+    body::Outgoing,
+    gateway::{Edge, Gateway, GatewayLimits, Mount},
+    instances::Registry,
+    parallel::{ParallelLimits, ParallelRun},
+    pool::{HttpClient, Pool, PoolLimits, http_client},
+    routes::{RouteTable, Switchboard},
+};
+use strangler_store::Db;
+use tokio::sync::Mutex;
+use tower::ServiceExt;
+
+use super::{Background, asked_to_stop, probes::Probes};
+use crate::{
+    auth::{Exchange, InternalDoor, PublicDoor},
+    console,
+    control::{self, Control, ControlProblem, ControlStore, Extractor, Running, happened_subscriptions},
+    databases::{self, CONTROL},
+    docs,
+    identity::{KeyRing, Tokens},
+    listener::{AnyBody, bind, serve},
+    modules::{MODULES, Module},
+    sample,
+    settings::Settings,
+};
+
+/// What `serve` was asked for besides the settings.
+#[derive(Clone, Debug, Default)]
+pub struct ServeOptions {
+    /// Do not load the sample season on the first start.
+    pub no_sample: bool,
+    /// The settings file that was named, for the processes that `extract` starts.
+    pub config: Option<PathBuf>,
+}
+
+/// How often the life of the keys and of the instances is looked after.
+const HOUSEKEEPING: Duration = Duration::from_secs(10);
+/// How long an instance may take to say how it is.
+const HEALTH: Duration = Duration::from_secs(1);
+const SAMPLE: &str = "sample-season";
+
+/// Runs the monolith until it is asked to stop. `ready` learns the public address once requests are answered.
+///
+/// # Errors
+/// A sentence that says why it cannot start.
+pub async fn monolith(settings: Settings, options: ServeOptions, ready: impl FnOnce(SocketAddr)) -> Result<(), String> {
+    let tokens = Arc::new(Tokens::open(&settings.data.folder).map_err(|e| e.to_string())?);
+    let _lock = lock(&settings)?;
+    let public = bind(settings.public.listen, "public.listen").await?;
+    let internal = bind(settings.internal.listen, "internal.listen").await?;
+    let address = |l: &tokio::net::TcpListener| l.local_addr().map_err(|e| e.to_string());
+    let (public_address, internal_address) = (address(&public)?, address(&internal)?);
+
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let identity = &settings.identity;
+    let keys = KeyRing::open(&settings.data.folder, identity.token_ttl_s, identity.rotate_s, clock.clone());
+    let keys = Arc::new(keys.map_err(|e| e.to_string())?);
+    let background = Background::default();
+    let store = ControlStore::new(databases::open(&settings, CONTROL).await?);
+    let registry = Arc::new(Registry::default());
+    let client = http_client();
+
+    let mut modules = Vec::new();
+    for module in MODULES {
+        let db = databases::open(&settings, module.contract.name).await?;
+        modules.push(start(module, db, &settings, &registry, &client, &keys, &background));
+    }
+    first_season(&store, &modules, options.no_sample).await?;
+    let tables = modules.iter().map(|m| m.switch.routes().clone()).collect();
+    let switchboard = Switchboard::open(tables, Arc::new(store.clone()), clock).await?;
+    let data = std::path::absolute(&settings.data.folder).map_err(|e| format!("the data folder: {e}"))?;
+    let extractor = Extractor {
+        join: format!("http://{}", reachable(internal_address)),
+        data,
+        config: options.config.map(|c| std::path::absolute(&c).unwrap_or(c)),
+        turn: Mutex::new(()),
+    };
+    let databases: Vec<Db> = std::iter::once(store.db()).chain(modules.iter().map(|m| &m.db)).cloned().collect();
+    let grace = settings.shutdown.grace;
+    let (connections, inside) = (settings.public.connections, settings.internal.connections);
+    let limits = GatewayLimits {
+        body: settings.public.body_limit,
+        budget: settings.public.budget,
+        server_timing: settings.public.server_timing,
+    };
+    let control = Arc::new(Control { settings, tokens: tokens.clone(), keys, switchboard, registry, modules, store, extractor });
+
+    let mounts = || control.modules.iter().map(mount).collect();
+    let outside = Gateway::new(mounts(), Arc::new(PublicDoor(tokens.clone())), Edge::Public, limits)?;
+    let between = GatewayLimits { server_timing: true, ..limits };
+    let between = Gateway::new(mounts(), Arc::new(InternalDoor(tokens.clone())), Edge::Internal, between)?;
+    let probes = Probes::new(databases.clone());
+    work(&control, &client, &background);
+
+    let stop = background.stop().clone();
+    let pages = Router::new()
+        .route("/", get(|| async { Redirect::temporary("/console") }))
+        .merge(docs::router())
+        .merge(console::router(control.clone(), stop.clone()));
+    let front = Front { gateway: Arc::new(outside), probes: probes.clone(), pages, door: None };
+    let back = Front {
+        gateway: Arc::new(between),
+        probes: probes.clone(),
+        pages: control::router(control.clone()),
+        door: Some(InternalDoor(tokens)).map(Arc::new),
+    };
+    let accepting = stop.child_token();
+    let servers = async {
+        tokio::join!(
+            serve(public, connections, accepting.clone(), grace, move |r| front.clone().answer(r)),
+            serve(internal, inside, accepting.clone(), grace, move |r| back.clone().answer(r)),
+        )
+    };
+    probes.started();
+    ready(public_address);
+    tracing::info!(%public_address, %internal_address, "banyan is ready");
+    let stopping = async {
+        let signal = asked_to_stop().await;
+        tracing::info!(signal, "asked to stop: finishing what was accepted");
+        probes.stopping();
+        // Streams that would never end by themselves end now, and nothing new is accepted.
+        stop.cancel();
+    };
+    tokio::join!(servers, stopping);
+    background.end().await;
+    drop(control);
+    for db in databases {
+        db.close().await;
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Two monoliths must not serve one data folder: the second would answer from routes that the first changes.
+fn lock(settings: &Settings) -> Result<File, String> {
+    let path = settings.data.folder.join("lock");
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(|e| format!("cannot write {}: {e}; make the folder writable, or set data.folder", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            let folder = settings.data.folder.display();
+            Err(format!("another banyan serves the data folder {folder}: end that one, or set data.folder to another"))
+        }
+        Err(std::fs::TryLockError::Error(e)) => Err(format!("cannot lock {}: {e}", path.display())),
+    }
+}
+
+/// The address under which a process on this machine reaches us.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let mut address = address;
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv4() { std::net::Ipv4Addr::LOCALHOST.into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+    }
+    address
+}
+
+fn start(
+    module: &'static Module,
+    db: Db,
+    settings: &Settings,
+    registry: &Arc<Registry>,
+    client: &HttpClient,
+    keys: &Arc<KeyRing>,
+    background: &Background,
+) -> Running {
+    let contract = module.contract;
+    let stats = Arc::new(ModuleStats::new(contract.operations.len()));
+    let server: Arc<dyn Serve> = (module.start)(db.clone(), stats.clone());
+    let way = PoolLimits { timeout: settings.remote.timeout, in_flight: settings.remote.in_flight };
+    let credentials = Arc::new(Exchange(keys.clone()));
+    let pool = Arc::new(Pool::new(contract, registry.clone(), client.clone(), credentials, way));
+    let limits = ParallelLimits {
+        queue: settings.parallel_run.queue,
+        in_flight: settings.parallel_run.in_flight,
+        timeout: settings.parallel_run.timeout,
+        body: settings.parallel_run.body_limit,
+    };
+    let (parallel, worker) = ParallelRun::new(contract, limits, Arc::new(SystemClock), pool.clone(), server.clone());
+    let stop = background.stop().clone();
+    background.run(async move {
+        tokio::select! { () = worker => {}, () = stop.cancelled() => {} }
+    });
+    let switch = Arc::new(Switch::new(Arc::new(RouteTable::new(contract)), stats, parallel));
+    Running { contract, db, server, switch, pool }
+}
+
+fn mount(running: &Running) -> Mount {
+    Mount { server: running.server.clone(), switch: Some((running.switch.clone(), running.pool.clone())) }
+}
+
+/// Loads the sample season on the first start. It is marked only when it is whole, and loading it twice loads it once,
+/// so being killed in the middle of it does no harm.
+async fn first_season(store: &ControlStore, modules: &[Running], no_sample: bool) -> Result<(), String> {
+    if store.has_mark(SAMPLE).await.map_err(|e| e.to_string())? {
+        return Ok(());
+    }
+    if !no_sample && let Some(running) = modules.iter().find(|m| m.contract.name == CATALOG.name) {
+        let unseen = Arc::new(ModuleStats::new(CATALOG.operations.len()));
+        let catalog = CatalogModule::new(running.db.clone()).guarded(unseen);
+        let shows = sample::load(&*catalog, &Cx::system("sample"), SystemClock.now()).await?;
+        tracing::info!(shows, "the sample season is loaded");
+    }
+    store.set_mark(SAMPLE).await.map_err(|e| e.to_string())
+}
+
+/// What goes on beside the requests: relays, subscriptions, health, keys.
+fn work(control: &Arc<Control>, client: &HttpClient, background: &Background) {
+    let stop = background.stop();
+    for running in &control.modules {
+        let (relay, stop) = (running.db.relay(), stop.clone());
+        background.run(async move { relay.run(stop.cancelled()).await });
+    }
+    for subscription in happened_subscriptions(control.store.db(), control.modules.iter().map(|m| &m.db)) {
+        let stop = stop.clone();
+        background.run(async move { subscription.run(stop.cancelled()).await });
+    }
+    let (watched, http, every) = (control.clone(), client.clone(), control.settings.instances.heartbeat);
+    let lost_after = control.settings.instances.lost_after;
+    repeat(background, every, move || {
+        let (control, http) = (watched.clone(), http.clone());
+        async move {
+            control.registry.forget_lost(lost_after);
+            examine(&control.registry, &http).await;
+        }
+    });
+    let keys = control.keys.clone();
+    repeat(background, HOUSEKEEPING, move || {
+        let keys = keys.clone();
+        async move {
+            if let Err(error) = keys.maintain() {
+                tracing::error!(%error, "the signing keys");
+            }
+        }
+    });
+}
+
+fn repeat<F: Future<Output = ()> + Send + 'static>(
+    background: &Background,
+    every: Duration,
+    task: impl Fn() -> F + Send + 'static,
+) {
+    let stop = background.stop().clone();
+    background.run(async move {
+        let mut timer = tokio::time::interval(every);
+        timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                _ = timer.tick() => tokio::select! { () = task() => {}, () = stop.cancelled() => break },
+            }
+        }
+    });
+}
+
+/// Asks every instance how it is, all at once.
+async fn examine(registry: &Registry, http: &HttpClient) {
+    let asked = registry.all();
+    let examinations = asked.iter().map(|instance| async move {
+        let url = format!("{}/readyz", instance.registration.url.trim_end_matches('/'));
+        let request = Request::get(url).body(Outgoing::Full(Default::default()));
+        let well = match request {
+            Ok(request) => tokio::time::timeout(HEALTH, async {
+                let answer = http.request(request).await.ok()?;
+                let status = answer.status();
+                // Read to its end, so that the connection is kept.
+                http_body_util::Limited::new(answer.into_body(), 64 << 10).collect().await.ok()?;
+                Some(status.is_success())
+            })
+            .await
+            .ok()
+            .flatten()
+            .unwrap_or(false),
+            Err(_) => false,
+        };
+        registry.set_healthy(instance, well);
+    });
+    futures_util::future::join_all(examinations).await;
+}
+
+/// One of the two addresses: probes, operations, and the pages behind them.
+#[derive(Clone)]
+struct Front {
+    gateway: Arc<Gateway>,
+    probes: Probes,
+    pages: Router,
+    /// Who may pass at all; the public address lets anybody in.
+    door: Option<Arc<InternalDoor>>,
+}
+
+impl Front {
+    async fn answer(self, request: Request<Incoming>) -> Response<AnyBody> {
+        let path = request.uri().path();
+        if self.gateway.takes(path) {
+            return self.gateway.handle(request).await.map(AnyBody::Operation);
+        }
+        if let Some(answer) = self.probes.answer(path).await {
+            return answer.map(AnyBody::Page);
+        }
+        if let Some(door) = &self.door
+            && let Err(why) = door.insider(request.headers())
+        {
+            let problem = ControlProblem::new(http::StatusCode::UNAUTHORIZED, why);
+            return axum::response::IntoResponse::into_response(problem).map(AnyBody::Page);
+        }
+        match self.pages.oneshot(request).await {
+            Ok(page) => page.map(AnyBody::Page),
+            Err(never) => match never {},
+        }
+    }
+}

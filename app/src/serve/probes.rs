@@ -1,0 +1,79 @@
+//! `/livez`, `/readyz`, `/startupz`: open on every address, as orchestrators ask without a token.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde_json::{Map, json};
+use strangler_store::Db;
+
+/// How long a database may take to answer a probe.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How the process is.
+#[derive(Clone)]
+pub(super) struct Probes {
+    started: Arc<AtomicBool>,
+    stopping: Arc<AtomicBool>,
+    databases: Arc<[Db]>,
+}
+
+impl Probes {
+    pub(super) fn new(databases: Vec<Db>) -> Self {
+        Self { started: Arc::default(), stopping: Arc::default(), databases: databases.into() }
+    }
+
+    pub(super) fn started(&self) {
+        self.started.store(true, Relaxed);
+    }
+
+    pub(super) fn stopping(&self) {
+        self.stopping.store(true, Relaxed);
+    }
+
+    /// The answer to a probe; `None` when the path is none.
+    pub(super) async fn answer(&self, path: &str) -> Option<Response> {
+        match path {
+            "/livez" => Some(Json(json!({"status": "alive"})).into_response()),
+            "/startupz" => Some(self.startup()),
+            "/readyz" => Some(self.ready().await),
+            _ => None,
+        }
+    }
+
+    fn startup(&self) -> Response {
+        if self.started.load(Relaxed) {
+            Json(json!({"status": "started"})).into_response()
+        } else {
+            (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "starting"}))).into_response()
+        }
+    }
+
+    async fn ready(&self) -> Response {
+        let (started, stopping) = (self.started.load(Relaxed), self.stopping.load(Relaxed));
+        let mut checks = Map::new();
+        let mut all = started && !stopping;
+        for db in self.databases.iter() {
+            let well = matches!(tokio::time::timeout(PATIENCE, db.ping()).await, Ok(Ok(())));
+            checks.insert(db.schema().to_owned(), if well { "answers" } else { "does not answer" }.into());
+            all &= well;
+        }
+        let status = match (all, stopping, started) {
+            (true, ..) => "ready",
+            (false, true, _) => "stopping",
+            (false, false, false) => "starting",
+            _ => "not ready",
+        };
+        let code = if all { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        (code, Json(json!({"status": status, "databases": checks}))).into_response()
+    }
+}

@@ -1,0 +1,52 @@
+//! The control plane's tables: routes, the audit trail, what happened, and what was done once.
+
+use sea_orm_migration::{prelude::*, schema::*};
+
+pub(crate) fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+    vec![Box::new(Control0001)]
+}
+
+struct Control0001;
+
+impl MigrationName for Control0001 {
+    fn name(&self) -> &str {
+        "control_0001_routes_audit_happened"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Control0001 {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let routes = Table::create()
+            .table("routes")
+            .col(text("target").primary_key())
+            .col(text("stage"))
+            .col(text("fallback"))
+            .take();
+        manager.create_table(routes).await?;
+        let audit = Table::create()
+            .table("audit")
+            .col(big_integer("id").primary_key().auto_increment())
+            .col(timestamp_with_time_zone("at"))
+            .col(text("by"))
+            .col(text("target"))
+            .col(text("from"))
+            .col(text("to"))
+            .col(text_null("why"))
+            .take();
+        manager.create_table(audit).await?;
+        let happened = Table::create()
+            .table("happened")
+            .col(big_integer("id").primary_key().auto_increment())
+            .col(uuid("event").unique_key())
+            .col(text("source"))
+            .col(text("kind"))
+            .col(uuid("subject"))
+            .col(big_integer("version"))
+            .col(timestamp_with_time_zone("at"))
+            .take();
+        manager.create_table(happened).await?;
+        let marks = Table::create().table("marks").col(text("name").primary_key()).col(timestamp_with_time_zone("at")).take();
+        manager.create_table(marks).await
+    }
+}

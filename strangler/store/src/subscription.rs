@@ -1,0 +1,292 @@
+//! Subscriptions: what a module hears from another module's log, and does about it, once.
+
+use std::{fmt, future::Future, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
+
+use futures_util::FutureExt;
+use sea_orm::{ActiveValue::Set, ColumnTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, sea_query::OnConflict};
+use uuid::Uuid;
+
+use crate::{
+    Db, Envelope, EventLog, Filter, Handler, HandlerError, StoreError, SubscriptionError, Uow,
+    backoff::{AWAY, Backoff, FAILING},
+    entity::subscriptions,
+    view::Reader,
+};
+
+/// A durable, named subscription. Its cursor is a row of the subscriber's schema and moves in the same transaction as the
+/// handler's effects, so any number of workers of one subscription have the effect of one.
+pub struct Subscription {
+    name: String,
+    db: Db,
+    log: Arc<dyn EventLog>,
+    types: Filter,
+    handler: Arc<dyn Handler>,
+    batch: u32,
+}
+
+/// Where the subscription stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Cursor {
+    incarnation: Uuid,
+    position: i64,
+}
+
+/// What became of a batch.
+enum Outcome {
+    /// So many events are behind the cursor now.
+    Applied(usize),
+    /// Another worker moved the cursor first.
+    Overtaken,
+    /// The handler failed at this index; nothing was written.
+    Failed(usize, SubscriptionError),
+}
+
+impl Subscription {
+    /// A subscription of `db`'s schema to `log`; it starts at the log's beginning. `name` is unique in the schema and must
+    /// not change, because it is what the cursor is found by.
+    pub fn new(name: &str, db: Db, log: Arc<dyn EventLog>, types: Filter, handler: Arc<dyn Handler>) -> Self {
+        Self {
+            name: name.to_owned(),
+            db,
+            log,
+            types,
+            handler,
+            batch: 100,
+        }
+    }
+
+    /// The most events handled in one transaction; 100 unless told otherwise.
+    pub fn with_batch(mut self, events: u32) -> Self {
+        self.batch = events.max(1);
+        self
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The position up to which it has handled the log; 0 before its first step.
+    ///
+    /// # Errors
+    /// The subscriber's database's.
+    pub async fn position(&self) -> Result<i64, StoreError> {
+        let row = subscriptions::Entity::find_by_id(self.name.clone())
+            .one(&Reader { db: &self.db })
+            .await;
+        Ok(row.map_err(|e| self.failed(&e))?.map_or(0, |row| row.position))
+    }
+
+    /// Handles the next batch in one transaction. Answers how many events of the log are behind the cursor since, handled
+    /// or filtered out; 0 when there was nothing new. When the handler fails at an event, those before it are committed.
+    ///
+    /// # Errors
+    /// [`SubscriptionError::Handler`] when the first event of the batch fails; nothing was written then.
+    pub async fn step(&self) -> Result<usize, SubscriptionError> {
+        loop {
+            let cursor = self.cursor().await?;
+            let batch = self.log.read(cursor.position, self.batch.into()).await?;
+            if batch.incarnation != cursor.incarnation {
+                return Err(self.other_log(self.log.source(), cursor.incarnation, batch.incarnation));
+            }
+            if batch.events.is_empty() {
+                return Ok(0);
+            }
+            let mut outcome = self.apply(cursor, &batch.events).await?;
+            if let Outcome::Failed(index, _) = outcome
+                && index > 0
+            {
+                outcome = self.apply(cursor, &batch.events[..index]).await?;
+            }
+            match outcome {
+                Outcome::Applied(events) => return Ok(events),
+                Outcome::Overtaken => continue,
+                Outcome::Failed(_, error) => return Err(error),
+            }
+        }
+    }
+
+    /// Works until `stop` is ready, which is looked at between steps. An event that fails is tried again, ever less often,
+    /// and each attempt's cause is logged.
+    pub async fn run(&self, stop: impl Future<Output = ()> + Send) {
+        let mut stop = pin!(stop);
+        let mut backoff = Backoff::default();
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut stop => return,
+                () = std::future::ready(()) => {}
+            }
+            let pause = match self.step().await {
+                Ok(events) => {
+                    let failures = backoff.succeeded();
+                    if failures > 0 {
+                        tracing::info!(subscription = self.name, failures, "the subscription works again");
+                    }
+                    if events > 0 {
+                        continue;
+                    }
+                    Duration::ZERO
+                }
+                Err(error) => self.trouble(&mut backoff, &error),
+            };
+            let next = async {
+                tokio::time::sleep(pause).await;
+                // What prevents waiting prevents the next step too, which reports it.
+                if let Ok(position) = self.position().await {
+                    let _ = self.log.wait(position).await;
+                }
+            };
+            tokio::select! {
+                biased;
+                () = &mut stop => return,
+                () = next => {}
+            }
+        }
+    }
+
+    fn trouble(&self, backoff: &mut Backoff, error: &SubscriptionError) -> Duration {
+        let handler = matches!(error, SubscriptionError::Handler { .. });
+        let (pause, news) = backoff.failed(error, if handler { FAILING } else { AWAY });
+        if handler || news {
+            let attempt = backoff.failures();
+            tracing::warn!(subscription = self.name, %error, attempt, ?pause, "a step failed; it will be tried again");
+        }
+        pause
+    }
+
+    /// The cursor; made at the beginning of the log when there is none.
+    async fn cursor(&self) -> Result<Cursor, SubscriptionError> {
+        let find = || subscriptions::Entity::find_by_id(self.name.clone());
+        let row = find()
+            .one(&Reader { db: &self.db })
+            .await
+            .map_err(|e| self.failed(&e))?;
+        let row = match row {
+            Some(row) => row,
+            None => {
+                let head = self.log.head().await?;
+                let first = subscriptions::Model {
+                    name: self.name.clone(),
+                    source: self.log.source().to_owned(),
+                    incarnation: head.incarnation,
+                    position: 0,
+                    updated_at: self.db.now(),
+                };
+                let tx = self.db.begin_raw("subscribing").await?;
+                let active = subscriptions::ActiveModel::from(first.clone());
+                let active = sea_orm::ActiveModelTrait::reset_all(active);
+                let keep = OnConflict::column(subscriptions::Column::Name).do_nothing().to_owned();
+                let insert = subscriptions::Entity::insert(active).on_conflict(keep);
+                insert.exec_without_returning(&tx).await.map_err(|e| self.failed(&e))?;
+                let stored = find().one(&tx).await.map_err(|e| self.failed(&e))?;
+                tx.commit().await.map_err(|e| self.failed(&e))?;
+                stored.unwrap_or(first)
+            }
+        };
+        if row.source != self.log.source() {
+            return Err(self.other_log(&row.source, row.incarnation, Uuid::nil()));
+        }
+        Ok(Cursor {
+            incarnation: row.incarnation,
+            position: row.position,
+        })
+    }
+
+    /// Handles these events and moves the cursor, if it still is where they were read from.
+    async fn apply(&self, cursor: Cursor, events: &[Envelope]) -> Result<Outcome, StoreError> {
+        let tx = self.db.begin_raw("beginning to handle events").await?;
+        let by = Some(format!("subscription:{}", self.name));
+        let mut uow = Uow::new(self.db.clone(), tx, String::new(), by);
+        let row = subscriptions::Entity::find_by_id(self.name.clone())
+            .lock_exclusive()
+            .one(uow.connection())
+            .await;
+        let now = row.map_err(|e| self.failed(&e))?;
+        let now = now.map(|row| Cursor {
+            incarnation: row.incarnation,
+            position: row.position,
+        });
+        if now != Some(cursor) {
+            return Ok(Outcome::Overtaken);
+        }
+        for (index, event) in events
+            .iter()
+            .enumerate()
+            .filter(|(_, e)| self.types.passes(&e.event_type))
+        {
+            if let Err(cause) = self.handle(&mut uow, event).await {
+                return Ok(Outcome::Failed(index, self.handler_failed(event, cause)));
+            }
+        }
+        let position = events.last().map_or(cursor.position, |event| event.position);
+        let moved = subscriptions::Entity::update_many()
+            .set(subscriptions::ActiveModel {
+                position: Set(position),
+                updated_at: Set(uow.now()),
+                ..Default::default()
+            })
+            .filter(subscriptions::Column::Name.eq(&self.name))
+            .exec(uow.connection())
+            .await;
+        moved.map_err(|e| self.failed(&e))?;
+        uow.commit().await?;
+        Ok(Outcome::Applied(events.len()))
+    }
+
+    /// One event is one unit of work as far as its handler can see: what it left is written before the next one begins.
+    async fn handle(&self, uow: &mut Uow, event: &Envelope) -> Result<(), HandlerError> {
+        uow.follow(&event.traceparent);
+        // A handler that panics must not end the worker: it is a failing handler like any other.
+        match AssertUnwindSafe(self.handler.handle(uow, event)).catch_unwind().await {
+            Ok(result) => result?,
+            Err(panic) => {
+                let said = panic.downcast_ref::<String>().map(String::as_str);
+                let said = said
+                    .or_else(|| panic.downcast_ref::<&str>().copied())
+                    .unwrap_or("no message");
+                return Err(HandlerError::failed(format_args!("it panicked: {said}")));
+            }
+        }
+        Ok(uow.flush().await?)
+    }
+
+    fn handler_failed(&self, event: &Envelope, cause: HandlerError) -> SubscriptionError {
+        SubscriptionError::Handler {
+            subscription: self.name.clone(),
+            event_type: event.event_type.clone(),
+            event: event.id,
+            subject: event.subject,
+            position: event.position,
+            cause,
+        }
+    }
+
+    fn other_log(&self, source: &str, was: Uuid, is: Uuid) -> SubscriptionError {
+        let is = if is.is_nil() {
+            self.log.source().to_owned()
+        } else {
+            format!("{} {is}", self.log.source())
+        };
+        SubscriptionError::OtherLog {
+            subscription: self.name.clone(),
+            was: format!("{source} {was}"),
+            is,
+        }
+    }
+
+    fn failed(&self, error: &DbErr) -> StoreError {
+        self.db
+            .place()
+            .error(format_args!("moving subscription {}", self.name), error)
+    }
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription")
+            .field("name", &self.name)
+            .field("db", &self.db)
+            .finish_non_exhaustive()
+    }
+}
