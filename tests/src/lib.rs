@@ -1,1 +1,14 @@
-//! To come.
+//! What the system tests share: starting the real `banyan` in a folder of its own, talking to it as a client would, and
+//! waiting for conditions. It knows only what is promised outside; it must never reach into the program.
+
+pub mod http;
+pub mod postgres;
+pub mod random;
+pub mod system;
+pub mod wait;
+
+pub use http::{Answer, Client};
+pub use postgres::Database;
+pub use random::{Random, seed};
+pub use system::{Options, System, banyan};
+pub use wait::{eventually, holds_soon};

@@ -4,8 +4,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use chrono::{DateTime, SubsecRound, Utc};
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, Statement, TransactionOptions,
-    TransactionTrait,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode, Statement,
+    TransactionOptions, TransactionTrait,
 };
 use sea_orm_migration::MigrationTrait;
 use strangler::{Clock, Cx, SystemClock};
@@ -194,11 +194,10 @@ impl Db {
             Engine::Sqlite => "SELECT count(*) FROM sqlite_schema",
             Engine::Postgres => "SELECT 1",
         };
-        let ask = || Statement::from_string(self.0.reader.get_database_backend(), sql);
-        let mut answer = self.0.reader.query_one_raw(ask()).await;
-        if matches!(&answer, Err(error) if connection_lost(self.engine(), error)) {
-            answer = self.0.reader.query_one_raw(ask()).await;
-        }
+        let ask = Statement::from_string(self.0.reader.get_database_backend(), sql);
+        let answer = self
+            .persist(async || self.0.reader.query_one_raw(ask.clone()).await)
+            .await;
         answer
             .map(drop)
             .map_err(|e| self.place().error("asking whether the database is there", &e))
@@ -228,27 +227,34 @@ impl Db {
         self.0.clock.now().trunc_subsecs(6)
     }
 
-    /// A transaction that will write. Repeated when the connection turns out to be lost, for nothing has been done yet.
+    /// A transaction that will write.
     pub(crate) async fn begin_raw(&self, doing: &str) -> Result<DatabaseTransaction, StoreError> {
         let options = TransactionOptions {
             // A deferred transaction that reads and then writes fails with "database is locked" at once, without waiting.
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        let mut again = 2;
-        loop {
-            match self.0.writer.begin_with_options(options).await {
-                Ok(tx) => return Ok(tx),
-                Err(error) => {
-                    let lost = connection_lost(self.engine(), &error);
-                    let error = self.place().error(doing, &error);
-                    if !lost || again == 0 {
-                        return Err(error);
-                    }
-                    again -= 1;
-                }
+        let tx = self
+            .persist(async || self.0.writer.begin_with_options(options).await)
+            .await;
+        tx.map_err(|e| self.place().error(doing, &e))
+    }
+
+    /// Does what may be done again (a read, a beginning) up to three times, when its connection turns out to be lost. The
+    /// first loss makes the pool test its other connections, which have most likely been lost too.
+    pub(crate) async fn persist<T, F>(&self, attempt: impl Fn() -> F) -> Result<T, DbErr>
+    where
+        F: Future<Output = Result<T, DbErr>>,
+    {
+        let mut result = attempt().await;
+        for _ in 0..2 {
+            match &result {
+                Err(error) if connection_lost(self.engine(), error) => self.place().note_broken(),
+                _ => break,
             }
+            result = attempt().await;
         }
+        result
     }
 
     pub(crate) fn announce_commit(&self) {

@@ -194,10 +194,7 @@ impl Place {
 
     pub(crate) fn make(&self, sort: Sort, doing: impl fmt::Display, cause: impl fmt::Display) -> StoreError {
         if sort == Sort::Unavailable {
-            self.broken.store(
-                u64::try_from(self.started.elapsed().as_millis()).unwrap_or(0).max(1),
-                Ordering::Relaxed,
-            );
+            self.note_broken();
         }
         let trouble = Box::new(Trouble {
             schema: self.schema.clone(),
@@ -228,6 +225,12 @@ impl Place {
             trouble.doing = doing.to_string();
         }
         error
+    }
+
+    /// Remembers that a connection was found broken just now.
+    pub(crate) fn note_broken(&self) {
+        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.broken.store(now.max(1), Ordering::Relaxed);
     }
 
     /// Whether a connection that was last used `idle_ms` ago may have been broken since.

@@ -1,12 +1,12 @@
 //! Reading for queries: outside of any unit of work, without locks.
 
 use sea_orm::{
-    AccessMode, ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, EntityTrait,
-    ExecResult, IsolationLevel, QueryFilter, QueryResult, Statement, TransactionTrait, entity::prelude::async_trait,
+    AccessMode, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, ExecResult,
+    IsolationLevel, QueryFilter, QueryResult, Statement, TransactionTrait, entity::prelude::async_trait,
 };
 use uuid::Uuid;
 
-use crate::{Aggregate, Db, Engine, Query, StoreError, error::connection_lost};
+use crate::{Aggregate, Db, Engine, Query, StoreError};
 
 /// Reads with one statement at a time, each of which sees what is committed when it runs.
 #[derive(Debug)]
@@ -53,20 +53,12 @@ pub struct Snapshot {
 
 impl Snapshot {
     pub(crate) async fn begin(db: &Db) -> Result<Self, StoreError> {
-        let begin = || async {
-            match db.engine() {
-                // A deferred transaction takes its snapshot at the first read.
-                Engine::Sqlite => db.reader().begin().await,
-                Engine::Postgres => {
-                    let config = (Some(IsolationLevel::RepeatableRead), Some(AccessMode::ReadOnly));
-                    db.reader().begin_with_config(config.0, config.1).await
-                }
-            }
+        // On SQLite a deferred transaction takes its snapshot at the first read.
+        let (level, access) = match db.engine() {
+            Engine::Sqlite => (None, None),
+            Engine::Postgres => (Some(IsolationLevel::RepeatableRead), Some(AccessMode::ReadOnly)),
         };
-        let mut tx = begin().await;
-        if matches!(&tx, Err(error) if connection_lost(db.engine(), error)) {
-            tx = begin().await;
-        }
+        let tx = db.persist(|| db.reader().begin_with_config(level, access)).await;
         let tx = tx.map_err(|e| db.place().error("beginning to read", &e))?;
         Ok(Self { db: db.clone(), tx })
     }
@@ -109,22 +101,6 @@ pub(crate) struct Reader<'a> {
     pub(crate) db: &'a Db,
 }
 
-impl Reader<'_> {
-    fn pool(&self) -> &DatabaseConnection {
-        self.db.reader()
-    }
-
-    fn lost<T>(&self, answer: &Result<T, DbErr>) -> bool {
-        let Err(error) = answer else { return false };
-        let lost = connection_lost(self.db.engine(), error);
-        if lost {
-            // Makes the pool test the other connections, which have most likely been lost with this one.
-            drop(self.db.place().error("reading", error));
-        }
-        lost
-    }
-}
-
 fn no_read() -> DbErr {
     DbErr::Custom("a view only reads; change data in a unit of work".into())
 }
@@ -132,7 +108,7 @@ fn no_read() -> DbErr {
 #[async_trait::async_trait]
 impl ConnectionTrait for Reader<'_> {
     fn get_database_backend(&self) -> DbBackend {
-        self.pool().get_database_backend()
+        self.db.reader().get_database_backend()
     }
 
     async fn execute_raw(&self, _: Statement) -> Result<ExecResult, DbErr> {
@@ -144,20 +120,14 @@ impl ConnectionTrait for Reader<'_> {
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        let answer = self.pool().query_one_raw(statement.clone()).await;
-        if self.lost(&answer) {
-            self.pool().query_one_raw(statement).await
-        } else {
-            answer
-        }
+        self.db
+            .persist(|| self.db.reader().query_one_raw(statement.clone()))
+            .await
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        let answer = self.pool().query_all_raw(statement.clone()).await;
-        if self.lost(&answer) {
-            self.pool().query_all_raw(statement).await
-        } else {
-            answer
-        }
+        self.db
+            .persist(|| self.db.reader().query_all_raw(statement.clone()))
+            .await
     }
 }

@@ -155,13 +155,14 @@ mod lost_connections {
         support::{Home, connect, eventually, on_postgres},
     };
 
+    /// Returns when the server's processes are gone; a signal alone would let them answer once more.
     async fn cut_all(home: &Home) {
         let Home::Postgres { admin, database } = home else {
             panic!("PostgreSQL only")
         };
         let raw = connect(admin).await;
         let cut = format!(
-            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+            "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity \
              WHERE datname = '{database}' AND pid <> pg_backend_pid()"
         );
         assert!(raw.number(&cut).await > 0);

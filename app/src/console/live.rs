@@ -1,0 +1,191 @@
+//! The map kept up to date: server-sent events that carry the parts of the page that changed.
+//!
+//! One task renders, for everybody who listens, and rests when nobody does. A listener says what its page shows and is
+//! brought up from there, so a stream that was cut costs no more than what changed meanwhile.
+
+use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{Query, State, rejection::QueryRejection},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use futures_util::stream;
+use serde::Deserialize;
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
+    time::{Instant, sleep, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Console, fragment::Fragment, screen::Screen, session::Listener};
+use crate::control::Control;
+
+/// How many may listen at once.
+const LISTENERS: usize = 64;
+/// The shortest time between two updates.
+const PACE: Duration = Duration::from_millis(500);
+/// A sign of life when nothing changes.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// What was rendered last; nothing, while nobody listens.
+#[derive(Default)]
+struct Shown {
+    at: String,
+    fragments: Vec<Fragment>,
+}
+
+/// The renderer's other end.
+pub(super) struct Live {
+    shown: watch::Sender<Arc<Shown>>,
+    wake: Arc<Notify>,
+    places: Arc<Semaphore>,
+}
+
+impl Live {
+    /// Starts the task that renders; it ends with `stop`.
+    pub(super) fn start(control: Arc<Control>, stop: CancellationToken) -> Self {
+        let live = Self { shown: watch::Sender::default(), wake: Arc::default(), places: Arc::new(Semaphore::new(LISTENERS)) };
+        let (shown, wake) = (live.shown.clone(), live.wake.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = produce(&control, &shown, &wake) => {}
+                () = stop.cancelled() => {}
+            }
+        });
+        live
+    }
+}
+
+async fn produce(control: &Control, shown: &watch::Sender<Arc<Shown>>, wake: &Notify) {
+    loop {
+        if shown.receiver_count() == 0 {
+            shown.send_replace(Arc::default());
+            wake.notified().await;
+            continue;
+        }
+        let screen = Screen::of(control, None).await;
+        let fragments: Vec<_> = screen.fragments().cloned().collect();
+        shown.send_if_modified(|shown| {
+            let changed = shown.fragments != fragments;
+            if changed {
+                *shown = Arc::new(Shown { at: screen.at, fragments });
+            }
+            changed
+        });
+        sleep(PACE).await;
+    }
+}
+
+/// One listener's stream.
+struct Listening {
+    shown: watch::Receiver<Arc<Shown>>,
+    /// The version of each part that its page shows.
+    has: HashMap<String, String>,
+    greeted: bool,
+    ends: Instant,
+    stop: CancellationToken,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Listening {
+    /// The next piece of the stream; `None` at its end.
+    async fn next(&mut self) -> Option<Bytes> {
+        if !self.greeted {
+            self.greeted = true;
+            self.shown.mark_changed();
+        }
+        loop {
+            let ends = self.ends;
+            let heartbeat = tokio::select! {
+                changed = self.shown.changed() => { changed.ok()?; false }
+                () = sleep(HEARTBEAT) => true,
+                () = sleep_until(ends) => return None,
+                () = self.stop.cancelled() => return None,
+            };
+            if heartbeat {
+                return Some(Bytes::from_static(b":\n\n"));
+            }
+            let shown = self.shown.borrow_and_update().clone();
+            if !shown.fragments.is_empty() {
+                return Some(self.update(&shown).into());
+            }
+        }
+    }
+
+    fn update(&mut self, shown: &Shown) -> String {
+        let mut out = format!("event: at\ndata: {}\n\n", shown.at);
+        for fragment in &shown.fragments {
+            let had = self.has.get_mut(&fragment.id);
+            fragment.bring_up(had.as_ref().map(|v| v.as_str()), &mut out);
+            match had {
+                Some(had) => had.clone_from(&fragment.version),
+                None => _ = self.has.insert(fragment.id.clone(), fragment.version.clone()),
+            }
+        }
+        out
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Have {
+    #[serde(default)]
+    have: String,
+}
+
+/// `id:version,id:version`: what a page shows.
+fn versions(have: &str) -> HashMap<String, String> {
+    let pairs = have.split(',').filter_map(|pair| pair.split_once(':'));
+    pairs.map(|(id, version)| (id.to_owned(), version.to_owned())).collect()
+}
+
+/// `GET /console/live`.
+pub(super) async fn listen(
+    listener: Listener,
+    State(console): State<Arc<Console>>,
+    asked: Result<Query<Have>, QueryRejection>,
+) -> Response {
+    let Ok(place) = console.live.places.clone().try_acquire_owned() else {
+        let why = format!("{LISTENERS} pages are live already; close one, or reload this one by hand.\n");
+        return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "10")], why).into_response();
+    };
+    let listening = Listening {
+        shown: console.live.shown.subscribe(),
+        has: asked.map(|Query(a)| versions(&a.have)).unwrap_or_default(),
+        greeted: false,
+        ends: Instant::now() + Duration::from_secs(listener.lasts),
+        stop: console.stop.clone(),
+        _place: place,
+    };
+    console.live.wake.notify_one();
+    let pieces = stream::unfold(listening, |mut listening| async move {
+        let piece = listening.next().await?;
+        Some((Ok::<_, Infallible>(piece), listening))
+    });
+    ([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(pieces)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use askama::Template;
+
+    use super::*;
+
+    #[derive(Template)]
+    #[template(source = "{{ text }}", ext = "html")]
+    struct Text(&'static str)
+    where
+        Self: Sized;
+
+    fn listening(shown: &watch::Sender<Arc<Shown>>, has: &str, stop: &CancellationToken) -> Listening {
+        Listening {
+            shown: shown.subscribe(),
+            has: versions(has),
+            greeted: false,
+            ends: Instant::now() + Duration::from_secs(60),
+            stop: stop.clone(),
+            _place: Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap(),
+        }
+    }
+}
