@@ -114,7 +114,7 @@ fn reordered(l: &[Value], r: &[Value]) -> bool {
 mod tests {
     use serde_json::json;
 
-    use super::{DifferenceKind::*, *};
+    use super::{DifferenceKind as Kind, *};
 
     fn kinds(local: Value, remote: Value) -> Vec<(String, DifferenceKind)> {
         differences(&local, &remote).into_iter().map(|d| (d.path, d.kind)).collect()
@@ -124,17 +124,17 @@ mod tests {
     fn each_kind_is_told() {
         let local = json!({"a": 1, "b": {"c": "x"}, "list": [1, 2, 3]});
         assert_eq!(kinds(local.clone(), local.clone()), []);
-        assert_eq!(kinds(local.clone(), json!({"a": 2, "b": {"c": "x"}, "list": [1, 2, 3]})), [("/a".into(), Value)]);
-        assert_eq!(kinds(local.clone(), json!({"a": "1", "b": {"c": "x"}, "list": [1, 2, 3]})), [("/a".into(), Type)]);
-        assert_eq!(kinds(local.clone(), json!({"a": 1, "b": {}, "list": [1, 2, 3]})), [("/b/c".into(), Missing)]);
+        assert_eq!(kinds(local.clone(), json!({"a": 2, "b": {"c": "x"}, "list": [1, 2, 3]})), [("/a".into(), Kind::Value)]);
+        assert_eq!(kinds(local.clone(), json!({"a": "1", "b": {"c": "x"}, "list": [1, 2, 3]})), [("/a".into(), Kind::Type)]);
+        assert_eq!(kinds(local.clone(), json!({"a": 1, "b": {}, "list": [1, 2, 3]})), [("/b/c".into(), Kind::Missing)]);
         assert_eq!(
             kinds(local.clone(), json!({"a": 1, "b": {"c": "x", "d/e": 0}, "list": [1, 2, 3]})),
-            [("/b/d~1e".into(), Extra)]
+            [("/b/d~1e".into(), Kind::Extra)]
         );
-        assert_eq!(kinds(local.clone(), json!({"a": 1, "b": {"c": "x"}, "list": [1, 2]})), [("/list".into(), Length)]);
-        assert_eq!(kinds(local.clone(), json!({"a": 1, "b": {"c": "x"}, "list": [3, 2, 1]})), [("/list".into(), Order)]);
-        assert_eq!(kinds(local, json!({"a": 1, "b": {"c": "x"}, "list": [1, 9, 3]})), [("/list/1".into(), Value)]);
-        assert_eq!(kinds(json!([]), json!({})), [(String::new(), Type)]);
+        assert_eq!(kinds(local.clone(), json!({"a": 1, "b": {"c": "x"}, "list": [1, 2]})), [("/list".into(), Kind::Length)]);
+        assert_eq!(kinds(local.clone(), json!({"a": 1, "b": {"c": "x"}, "list": [3, 2, 1]})), [("/list".into(), Kind::Order)]);
+        assert_eq!(kinds(local, json!({"a": 1, "b": {"c": "x"}, "list": [1, 9, 3]})), [("/list/1".into(), Kind::Value)]);
+        assert_eq!(kinds(json!([]), json!({})), [(String::new(), Kind::Type)]);
     }
 
     #[test]

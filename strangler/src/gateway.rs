@@ -152,40 +152,57 @@ impl Gateway {
     /// Answers a request that is for this gateway. Never fails: what goes wrong is an answer.
     pub async fn handle(&self, request: Request<Incoming>) -> Response<AnswerBody> {
         let (parts, body) = request.into_parts();
+        let cx = |who| Cx::from_headers(&parts.headers, who, self.limits.budget, self.edge == Edge::Internal);
+        let (mount, index, params, principal) = match self.admit(&parts).await {
+            Ok(admitted) => admitted,
+            Err(answer) => {
+                // Whoever waits for a "continue" has sent nothing yet, and need not.
+                if !parts.headers.contains_key(EXPECT) {
+                    drain(body).await;
+                }
+                let mut answer = plain(*answer);
+                traced(&mut answer, &cx(Principal::ANYBODY));
+                return answer;
+            }
+        };
+        let cx = cx(principal);
+        let call = Call { gateway: self, mount, index, cx: &cx, parts: &parts, params: &params };
+        let span = tracing::error_span!("request", trace_id = %cx.trace().id(), operation = call.operation().id);
+        tracing::Instrument::instrument(call.answer(body), span).await
+    }
+
+    /// Which operation is asked, with what in its path, and by whom; or the answer to what gets no further.
+    async fn admit<'a>(&'a self, parts: &'a http::request::Parts) -> Result<Admitted<'a>, Box<Answered>> {
+        let refused = |kind, why| Box::new(Answered::from(Fault::new(kind, why)));
         let path = parts.uri.path();
         let found = if path.len() > PATH_LIMIT { Found::Nothing } else { self.find(&parts.method, path) };
         let (mount, index, params) = match found {
             Found::Operation { mount, index, params } => (mount, index, params),
             Found::Nothing => {
-                let fault = Fault::new(FaultKind::NoSuchPath, "no operation has this path; /docs lists them all");
-                return plain(fault.into());
+                let why = "no operation has this path; /docs lists them all".to_owned();
+                return Err(refused(FaultKind::NoSuchPath, why));
             }
             Found::OtherMethods(methods) => {
                 let allow = methods.iter().map(|(m, ..)| m.as_str()).collect::<Vec<_>>().join(", ");
-                let fault = Fault::new(FaultKind::MethodNotAllowed, format!("this path answers to {allow}"));
-                let mut answer: Answered = fault.into();
+                let mut answer = refused(FaultKind::MethodNotAllowed, format!("this path answers to {allow}"));
                 answer.headers.extend(HeaderValue::from_str(&allow).map(|v| (ALLOW, v)));
-                return plain(answer);
+                return Err(answer);
             }
         };
         let who = match self.authenticate.authenticate(&parts.headers) {
             Authenticated::Now(who) => who,
             Authenticated::Later(who) => who.await,
         };
-        let principal = match who {
-            Ok(principal) => principal,
-            Err(NotKnown::Refused(why)) => return plain(Fault::new(FaultKind::Unauthenticated, why).into()),
-            Err(NotKnown::NotNow(why)) => return plain(Fault::new(FaultKind::Unavailable, why).into()),
-        };
-        let cx = Cx::from_headers(&parts.headers, principal, self.limits.budget, self.edge == Edge::Internal);
-        let params: Params<'_> = params.iter().map(|(_, value)| value).collect();
-        let call = Call { gateway: self, mount, index, cx: &cx, parts: &parts, params: &params };
-        let span = tracing::error_span!("request", trace_id = %cx.trace().id(), operation = call.operation().id);
-        tracing::Instrument::instrument(call.answer(body), span).await
+        let principal = who.map_err(|why| match why {
+            NotKnown::Refused(why) => refused(FaultKind::Unauthenticated, why),
+            NotKnown::NotNow(why) => refused(FaultKind::Unavailable, why),
+        })?;
+        Ok((mount, index, params.iter().map(|(_, value)| value).collect(), principal))
     }
 }
 
 type Params<'a> = Vec<&'a str>;
+type Admitted<'a> = (&'a Mount, usize, Params<'a>, Principal);
 
 /// One request that was matched to an operation.
 struct Call<'a> {
@@ -220,14 +237,11 @@ impl Call<'_> {
         } else {
             tracing::debug!(status = answer.status().as_u16(), side, "answered");
         }
-        let headers = answer.headers_mut();
-        if let Ok(value) = HeaderValue::from_bytes(&self.cx.trace().traceparent_bytes()) {
-            headers.insert(TRACEPARENT, value);
-        }
+        traced(&mut answer, self.cx);
         if self.gateway.limits.server_timing {
             let took = began.elapsed().as_secs_f64() * 1e3;
             let entry = format!("{};desc=\"{side}\";dur={took:.2}", self.contract().name);
-            headers.extend(HeaderValue::from_str(&entry).map(|v| (SERVER_TIMING, v)));
+            answer.headers_mut().extend(HeaderValue::from_str(&entry).map(|v| (SERVER_TIMING, v)));
         }
         answer
     }
@@ -355,6 +369,12 @@ impl Call<'_> {
 
 fn too_large(limit: usize) -> Fault {
     Fault::new(FaultKind::TooLarge, format!("the body may have {limit} bytes at most"))
+}
+
+fn traced(answer: &mut Response<AnswerBody>, cx: &Cx) {
+    if let Ok(value) = HeaderValue::from_bytes(&cx.trace().traceparent_bytes()) {
+        answer.headers_mut().insert(TRACEPARENT, value);
+    }
 }
 
 fn plain(answer: Answered) -> Response<AnswerBody> {

@@ -44,6 +44,11 @@ impl Schemas {
         if !generic {
             found.push((T::name().into_owned(), T::schema()));
         }
+        self.add(found);
+        if generic { T::schema() } else { RefOr::Ref(Ref::from_schema_name(T::name())) }
+    }
+
+    fn add(&mut self, found: Vec<(String, RefOr<Schema>)>) {
         for (name, schema) in found {
             let text = |s: &RefOr<Schema>| serde_json::to_value(s).ok();
             if let Some(other) = self.0.get(&name) {
@@ -51,7 +56,6 @@ impl Schemas {
             }
             self.0.insert(name, schema);
         }
-        if generic { T::schema() } else { RefOr::Ref(Ref::from_schema_name(T::name())) }
     }
 }
 
@@ -130,8 +134,10 @@ impl Describe<'_> {
         if let RefOr::T(Schema::Object(object)) = T::schema() {
             for (name, schema) in object.properties {
                 let required = object.required.contains(&name);
+                let schema = there(schema);
                 let description = match &schema {
                     RefOr::T(Schema::Object(o)) => o.description.clone(),
+                    RefOr::Ref(r) => Some(r.description.clone()).filter(|d| !d.is_empty()),
                     _ => None,
                 };
                 self.builder = self.builder.parameter(
@@ -140,10 +146,11 @@ impl Describe<'_> {
                         .parameter_in(ParameterIn::Query)
                         .required(if required { Required::True } else { Required::False })
                         .description(description)
-                        .schema(Some(inline(schema, &found))),
+                        .schema(Some(schema)),
                 );
             }
         }
+        self.schemas.add(found);
         self
     }
 
@@ -254,9 +261,23 @@ fn text_parameter(name: &str, place: ParameterIn) -> Parameter {
     ParameterBuilder::new().name(name).parameter_in(place).required(Required::False).schema(Some(text())).build()
 }
 
-/// A parameter's schema is written out where it is used.
-fn inline(schema: RefOr<Schema>, found: &[(String, RefOr<Schema>)]) -> RefOr<Schema> {
-    let RefOr::Ref(reference) = &schema else { return schema };
-    let name = reference.ref_location.rsplit('/').next().unwrap_or_default();
-    found.iter().find(|(n, _)| n == name).map_or(schema.clone(), |(_, s)| s.clone())
+/// The schema of a parameter that is there. That it may be missing is said by `required`: a query string has no `null`.
+fn there(schema: RefOr<Schema>) -> RefOr<Schema> {
+    let is_null = |s: &RefOr<Schema>| matches!(s, RefOr::T(Schema::Object(o)) if o.schema_type == SchemaType::Type(Type::Null));
+    match schema {
+        RefOr::T(Schema::OneOf(mut one)) if one.items.len() == 2 && one.items.iter().any(is_null) => {
+            one.items.retain(|s| !is_null(s));
+            one.items.pop().unwrap_or_else(|| RefOr::T(Schema::OneOf(one)))
+        }
+        RefOr::T(Schema::Object(mut object)) => {
+            if let SchemaType::Array(types) = &mut object.schema_type {
+                types.retain(|t| *t != Type::Null);
+                if let [only] = &types[..] {
+                    object.schema_type = SchemaType::Type(only.clone());
+                }
+            }
+            RefOr::T(Schema::Object(object))
+        }
+        schema => schema,
+    }
 }

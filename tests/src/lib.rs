@@ -1,14 +1,22 @@
 //! What the system tests share: starting the real `banyan` in a folder of its own, talking to it as a client would, and
 //! waiting for conditions. It knows only what is promised outside; it must never reach into the program.
 
+pub mod breaking;
+pub mod candidate;
 pub mod http;
+pub mod load;
+pub mod office;
 pub mod postgres;
 pub mod random;
+pub mod service;
 pub mod system;
 pub mod wait;
 
+pub use candidate::{Behaviour, Candidate};
 pub use http::{Answer, Client};
+pub use load::{Bear, Load};
 pub use postgres::Database;
 pub use random::{Random, seed};
+pub use service::Service;
 pub use system::{Options, System, banyan};
 pub use wait::{eventually, holds_soon};

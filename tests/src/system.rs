@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use crate::{Answer, Client, eventually, holds_soon};
 
 /// How long a start may take here: test machines are slow, and nothing is measured by it.
-const START: Duration = Duration::from_secs(60);
+pub const START: Duration = Duration::from_secs(60);
 
 /// The built `banyan`, beside the tests.
 ///
@@ -159,14 +159,18 @@ impl System {
     pub async fn start_again(&mut self) {
         self.launch();
         let url = format!("{}/readyz", self.public());
+        let (client, folder) = (self.client.clone(), self.folder.path().to_owned());
+        let mut process = self.process.take();
         eventually("the system is ready", START, || {
-            if let Some(status) = self.process.as_mut().and_then(|p| p.try_wait().ok().flatten()) {
-                panic!("banyan ended with {status} instead of starting:\n{}", self.log());
+            if let Some(status) = process.as_mut().and_then(|p| p.try_wait().ok().flatten()) {
+                let log = fs::read_to_string(folder.join("serve.log")).unwrap_or_default();
+                panic!("banyan ended with {status} instead of starting:\n{log}");
             }
-            let answer = self.client.send(Method::GET, &url, &[], "");
-            async move { answer.await.ok().filter(|a| a.status == 200) }
+            let (client, url) = (client.clone(), url.clone());
+            async move { client.send(Method::GET, &url, &[], "").await.ok().filter(|a| a.status == 200) }
         })
         .await;
+        self.process = process;
     }
 
     /// Kills it (-9).

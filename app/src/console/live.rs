@@ -174,9 +174,14 @@ mod tests {
 
     #[derive(Template)]
     #[template(source = "{{ text }}", ext = "html")]
-    struct Text(&'static str)
-    where
-        Self: Sized;
+    struct Text {
+        text: &'static str,
+    }
+
+    fn shown(texts: &[(&str, &'static str)]) -> Arc<Shown> {
+        let fragments = texts.iter().map(|(id, text)| Fragment::new((*id).to_owned(), &Text { text })).collect();
+        Arc::new(Shown { at: "12:00:00 UTC".to_owned(), fragments })
+    }
 
     fn listening(shown: &watch::Sender<Arc<Shown>>, has: &str, stop: &CancellationToken) -> Listening {
         Listening {
@@ -187,5 +192,36 @@ mod tests {
             stop: stop.clone(),
             _place: Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap(),
         }
+    }
+
+    async fn text(listening: &mut Listening) -> String {
+        String::from_utf8(listening.next().await.unwrap().to_vec()).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_listener_gets_what_its_page_lacks_and_then_what_changes() {
+        let (all, stop) = (watch::Sender::<Arc<Shown>>::default(), CancellationToken::new());
+        let first = shown(&[("a", "one"), ("b", "two")]);
+        let has = format!("a:{},b:0,nonsense", first.fragments[0].version);
+        let mut listening = listening(&all, &has, &stop);
+        assert_eq!(text(&mut listening).await, ":\n\n", "nothing is rendered yet: a sign of life");
+        all.send_replace(first);
+        let update = text(&mut listening).await;
+        assert!(update.starts_with("event: at\ndata: 12:00:00 UTC\n\nevent: put\ndata: b "), "{update}");
+        assert!(!update.contains("one"), "{update}");
+        all.send_replace(shown(&[("a", "three"), ("b", "two")]));
+        let update = text(&mut listening).await;
+        assert!(update.contains("three") && !update.contains("two"), "{update}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_ends_with_the_process_and_with_the_session() {
+        let (all, stop) = (watch::Sender::<Arc<Shown>>::default(), CancellationToken::new());
+        let mut short = listening(&all, "", &stop);
+        short.ends = Instant::now() + Duration::from_secs(1);
+        assert!(short.next().await.is_none(), "the session is over");
+        let mut long = listening(&all, "", &stop);
+        stop.cancel();
+        assert!(long.next().await.is_none(), "the process ends");
     }
 }

@@ -103,6 +103,11 @@ pub(super) async fn show(
     page(StatusCode::OK, &MapPage { frame: Frame::signed_in(), screen, outcome })
 }
 
+/// Addresses from which one is sent to the map.
+pub(super) async fn here() -> Redirect {
+    Redirect::to("/console")
+}
+
 #[derive(Deserialize)]
 pub(super) struct Flip {
     target: String,

@@ -50,8 +50,9 @@ pub fn router(control: Arc<Control>, stop: CancellationToken) -> Router {
     });
     Router::new()
         .route("/console", get(map::show))
-        .route("/console/", get(|| async { axum::response::Redirect::permanent("/console") }))
-        .route("/console/stage", post(map::flip))
+        .route("/console/", get(map::here))
+        // Who reloads the page that a refused flip was answered with comes by GET.
+        .route("/console/stage", get(map::here).post(map::flip))
         .route("/console/live", get(live::listen))
         .route("/console/login", get(login::form).post(login::login))
         .route("/console/logout", post(login::logout))

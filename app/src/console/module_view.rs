@@ -4,7 +4,7 @@ use askama::Template;
 use strangler::{Kind, parallel::ParallelSummary, routes::Stage};
 
 use super::fragment::Fragment;
-use crate::control::{InstanceStatus, ModuleStatus, Quantiles};
+use crate::control::ModuleStatus;
 
 /// Fewer compared answers prove nothing.
 const ENOUGH: u64 = 100;
@@ -39,7 +39,6 @@ pub(super) struct ModuleView {
 
 /// An operation on the map.
 pub(super) struct OperationView {
-    pub(super) id: &'static str,
     pub(super) name: &'static str,
     pub(super) http: String,
     pub(super) command: bool,
@@ -76,7 +75,19 @@ impl ModuleView {
                 own_stages,
                 warning: without.filter(|_| remote),
             }),
-            instances: fragment("instances", &InstancesPart { module: name, instances: &status.instances, contract: status.contract }),
+            instances: fragment("instances", &InstancesPart {
+                module: name,
+                instances: status
+                    .instances
+                    .iter()
+                    .map(|i| Instance {
+                        url: &i.url,
+                        pid: i.pid,
+                        healthy: i.healthy,
+                        speaks: (i.contract != status.contract).then_some(i.contract),
+                    })
+                    .collect(),
+            }),
             answered: fragment("answered", &AnsweredPart {
                 local: grouped(status.answered.local),
                 remote: grouped(status.answered.remote),
@@ -99,7 +110,6 @@ impl ModuleView {
             operations: operations
                 .iter()
                 .map(|o| OperationView {
-                    id: o.id,
                     name: o.name,
                     http: o.http.clone(),
                     command: o.kind == Kind::Command,
@@ -109,7 +119,7 @@ impl ModuleView {
                     flip: Fragment::new(format!("flip-{}", o.id), &OperationPart {
                         target: o.id,
                         own: o.own.is_some(),
-                        stage: o.own.map_or(status.stage.as_str(), Stage::name),
+                        stage: o.own.as_ref().map_or(status.stage.as_str(), |s| s.name()),
                         buttons: buttons(o.own.map(Stage::name), without.is_some(), true),
                         without: without.is_some(),
                         reason_id: format!("reason-{name}"),
@@ -191,8 +201,16 @@ struct StagePart<'a> {
 #[template(path = "console/parts/instances.html")]
 struct InstancesPart<'a> {
     module: &'a str,
-    instances: &'a [InstanceStatus],
-    contract: u32,
+    instances: Vec<Instance<'a>>,
+}
+
+/// A process that serves the module.
+struct Instance<'a> {
+    url: &'a str,
+    pid: u32,
+    healthy: bool,
+    /// The version of the contract, when it is another than the monolith's.
+    speaks: Option<u32>,
 }
 
 #[derive(Template)]

@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 
+use serde_json::json;
+
 use super::*;
-use crate::control::{AnsweredCounts, DataStatus, Latencies};
 
 fn run(compared: u64, mismatched: u64, dropped: u64) -> ParallelSummary {
     let eligible = compared + dropped;
@@ -22,20 +23,14 @@ fn run(compared: u64, mismatched: u64, dropped: u64) -> ParallelSummary {
 }
 
 fn status(stage: &str) -> ModuleStatus {
-    let none = Quantiles { p50: None, p99: None };
-    ModuleStatus {
-        module: "catalog".to_owned(),
-        contract: 1,
-        stage: stage.to_owned(),
-        percent: None,
-        fallback: "local".to_owned(),
-        operations: BTreeMap::new(),
-        instances: Vec::new(),
-        answered: AnsweredCounts { local: 12_345, remote: 0, fallback: 0 },
-        parallel_run: run(0, 0, 0),
-        latency_ms: Latencies { local: Quantiles { p50: Some(0.4), p99: Some(12.34) }, remote: none },
-        data: DataStatus { database: "sqlite:data/<catalog>.db".to_owned() },
-    }
+    let nothing = run(0, 0, 0);
+    let status = json!({
+        "module": "catalog", "contract": 1, "stage": stage, "percent": null, "fallback": "local", "operations": {},
+        "instances": [], "answered": {"local": 12_345, "remote": 0, "fallback": 0}, "parallel_run": nothing,
+        "latency_ms": {"local": {"p50": 0.4, "p99": 12.34}, "remote": {"p50": null, "p99": null}},
+        "data": {"database": "sqlite:data/<catalog>.db"},
+    });
+    serde_json::from_value(status).unwrap()
 }
 
 fn operation(own: Option<Stage>) -> [OperationFacts; 1] {
@@ -67,7 +62,7 @@ fn a_button_that_cannot_work_is_off_and_says_why() {
     let ready = Err("no service is registered for catalog; start one with `banyan extract catalog`".to_owned());
     let view = ModuleView::new(&status("local"), "", &ready, &operation(None), Some(("catalog.show", "\"><i>")));
     let html = &view.flip.html;
-    assert!(html.contains("start one with `banyan extract catalog`"), "{html}");
+    assert!(html.contains("start one with <code>banyan extract catalog</code>"), "{html}");
     for stage in ["shadow", "remote"] {
         let button = html.split("<button").find(|b| b.contains(&format!("value=\"{stage}\""))).unwrap();
         assert!(button.contains("disabled") && button.contains("aria-describedby=\"reason-catalog\""), "{button}");

@@ -82,6 +82,8 @@ pub struct VenueDraft {
     /// Where it is.
     city: Name,
     /// Its time zone, as IANA calls it, such as `Europe/Vienna`.
+    #[schema(value_type = String, min_length = 1, max_length = 60, example = "Europe/Vienna")]
+    #[schema(pattern = "^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z][A-Za-z0-9_+-]*)*$")]
     time_zone: Word,
     /// Its sections, front to back: 1 to 50, 100,000 seats together at most.
     #[schema(min_items = 1, max_items = 50)]

@@ -162,10 +162,22 @@ mod lost_connections {
         };
         let raw = connect(admin).await;
         let cut = format!(
-            "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity \
+            "SELECT pid::bigint, pg_terminate_backend(pid)::int::bigint FROM pg_stat_activity \
              WHERE datname = '{database}' AND pid <> pg_backend_pid()"
         );
-        assert!(raw.number(&cut).await > 0);
+        let cut = raw.pairs(&cut).await;
+        assert!(!cut.is_empty());
+        let pids: Vec<String> = cut.iter().map(|(pid, _)| pid.to_string()).collect();
+        let left = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE pid IN ({})",
+            pids.join(", ")
+        );
+        eventually(
+            "the end of the connections",
+            async || raw.number(&left).await,
+            |left| *left == 0,
+        )
+        .await;
     }
 
     async fn recovers(home: &Home) {

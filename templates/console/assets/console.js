@@ -1,0 +1,81 @@
+// Keeps the map up to date. Without it the page is complete, and reloaded by hand.
+(() => {
+  const el = (id) => document.getElementById(id);
+  const waiting = new Map();
+  let source, timer, pause, lost;
+
+  const say = (text, kind) => {
+    if (el('live').textContent !== text) el('live').textContent = text;
+    el('live').className = kind;
+  };
+  // A part in which somebody is at work is changed when they leave it.
+  const busy = (part) => part !== document.body && part.contains(document.activeElement);
+
+  function put(part, version, html) {
+    if (busy(part)) return waiting.set(part, [version, html]);
+    waiting.delete(part);
+    const typed = [...part.querySelectorAll('[name=why]')].map((field) => field.value);
+    const stage = () => part.querySelector('[data-say]')?.dataset.say;
+    const before = stage();
+    part.innerHTML = html;
+    part.dataset.v = version;
+    part.querySelectorAll('[name=why]').forEach((field, i) => (field.value = typed[i] ?? ''));
+    if (before !== stage()) el('say').textContent = stage() ?? '';
+  }
+
+  function add(part, version, html) {
+    part.insertAdjacentHTML('afterbegin', html);
+    part.dataset.v = version;
+    while (part.rows.length > part.dataset.most) part.lastElementChild.remove();
+  }
+
+  const receive = (change) => ({ data }) => {
+    const end = data.indexOf('\n');
+    const [id, version] = data.slice(0, end).split(' ');
+    if (el(id)) change(el(id), version, data.slice(end + 1));
+  };
+
+  function open() {
+    clearTimeout(timer);
+    source?.close();
+    const have = [...document.querySelectorAll('[data-v]')].map((part) => part.id + ':' + part.dataset.v);
+    source = new EventSource('/console/live?have=' + encodeURIComponent(have));
+    source.addEventListener('put', receive(put));
+    source.addEventListener('add', receive(add));
+    source.addEventListener('at', ({ data }) => {
+      el('at').textContent = data;
+      say(lost ? 'Live, reconnected at ' + data : 'Live', 'on');
+      if (lost === 1) lost = 2;
+      pause = 500;
+    });
+    source.onerror = async () => {
+      const refused = source.readyState === 2;
+      source.close();
+      lost = 1;
+      say('Reconnecting…', 'off');
+      pause = Math.min(pause * 2, 10000);
+      timer = setTimeout(open, pause);
+      if (!refused) return;
+      const page = await fetch('/console', { method: 'HEAD', redirect: 'manual' }).catch(() => 0);
+      if (page.type !== 'opaqueredirect') return;
+      clearTimeout(timer);
+      say('Signed out. Reload to sign in.', 'off');
+    };
+  }
+
+  document.addEventListener('focusout', () => setTimeout(() => {
+    for (const [part, change] of waiting) put(part, ...change);
+  }));
+  document.addEventListener('visibilitychange', () => {
+    if (!document.hidden) return open();
+    clearTimeout(timer);
+    source.close();
+    say('Paused', 'off');
+  });
+  // The outcome is read once: a reload does not repeat it.
+  if (location.search) history.replaceState(null, '', location.pathname);
+  if (el('outcome')) el('outcome').focus();
+  pause = 500;
+  say('Connecting…', 'off');
+  open();
+})();

@@ -1,0 +1,148 @@
+//! One request, and what is expected of its answer.
+
+use bytes::Bytes;
+use http::Method;
+use rand::Rng;
+use serde_json::Value;
+use system_tests::{Answer, Random, System};
+use uuid::Uuid;
+
+use crate::{
+    document::{Operation, Parameter},
+    values::Values,
+};
+
+/// What an answer must be, besides being an answer at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// A success that the document names, or an error of the module's own: what was asked fits the document, so the way
+    /// has nothing to refuse.
+    Taken,
+    /// Refused before the module saw it.
+    Refused,
+    /// Exactly this status.
+    Status(u16),
+    /// Any answer that the document or the way names.
+    Anything,
+}
+
+/// One request.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// What is special about it.
+    pub what: String,
+    /// The method.
+    pub method: Method,
+    /// Path and query.
+    pub target: String,
+    /// The headers.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Bytes,
+    /// What is expected.
+    pub expect: Expect,
+}
+
+/// The header that carries a token.
+pub const AUTHORIZATION: &str = "authorization";
+
+impl Case {
+    /// The same request with another name and expectation.
+    pub fn but(&self, what: impl Into<String>, expect: Expect) -> Self {
+        Self { what: what.into(), expect, ..self.clone() }
+    }
+
+    /// With this header instead of any of that name; `None` removes it.
+    pub fn header(mut self, name: &str, value: Option<&str>) -> Self {
+        self.headers.retain(|(n, _)| n != name);
+        self.headers.extend(value.map(|v| (name.to_owned(), v.to_owned())));
+        self
+    }
+
+    /// With this body.
+    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// With this path and query.
+    pub fn target(mut self, target: impl Into<String>) -> Self {
+        self.target = target.into();
+        self
+    }
+
+    /// With this method.
+    pub fn method(mut self, method: &str) -> Self {
+        self.method = Method::from_bytes(method.as_bytes()).expect("a method");
+        self
+    }
+
+    /// Sends it to a system, as its operator unless it says otherwise.
+    pub async fn send(&self, system: &System) -> Result<Answer, String> {
+        let headers: Vec<_> = self.headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        system.send(self.method.clone(), &self.target, &headers, self.body.clone()).await
+    }
+
+    /// A line that says what was asked.
+    pub fn line(&self) -> String {
+        let short = |text: &str| text.chars().take(300).collect::<String>();
+        let body = short(&String::from_utf8_lossy(&self.body));
+        let headers = self.headers.iter().filter(|(n, _)| n != AUTHORIZATION);
+        let headers: Vec<_> = headers.map(|(n, v)| format!("{n}: {}", short(v))).collect();
+        format!("{}: {} {} {headers:?} {body}", self.what, self.method, short(&self.target))
+    }
+}
+
+/// A request that the document allows, with ids out of so many. Parameters that may be missing are there half the time;
+/// conditions are left out, as they make any answer a right one.
+pub fn valid(operation: &Operation, token: &str, random: Option<&mut Random>, ids: u64) -> Case {
+    let document = operation.document.clone();
+    let mut values = Values { document: &document, random, ids };
+    let mut target = operation.path.clone();
+    let mut query = Vec::new();
+    for parameter in &operation.parameters {
+        match parameter.place.as_str() {
+            "path" => {
+                let value = plain(&values.of(&parameter.schema));
+                target = target.replace(&format!("{{{}}}", parameter.name), &value);
+            }
+            "query" => query.extend(query_pair(parameter, &mut values)),
+            _ => {}
+        }
+    }
+    if !query.is_empty() {
+        target = format!("{target}?{}", query.join("&"));
+    }
+    let case = Case {
+        what: "as the document says".to_owned(),
+        method: operation.method.clone(),
+        target,
+        headers: vec![(AUTHORIZATION.to_owned(), format!("Bearer {token}"))],
+        body: Bytes::new(),
+        expect: Expect::Taken,
+    };
+    match &operation.body {
+        None => case,
+        Some(schema) => {
+            let body = values.of(schema);
+            case.header("content-type", Some("application/json")).body(body.to_string())
+        }
+    }
+}
+
+/// `name=value`. A cursor cannot be made up, so it is left out as long as it may be.
+fn query_pair(parameter: &Parameter, values: &mut Values<'_>) -> Option<String> {
+    let there = parameter.required || values.random.as_mut().is_some_and(|r| r.random());
+    let opaque = !parameter.required && parameter.name == "cursor";
+    (there && !opaque).then(|| format!("{}={}", parameter.name, plain(&values.of(&parameter.schema))))
+}
+
+/// A value as it stands in a path or a query.
+pub fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// An id that nobody has.
+pub fn nobodys() -> Uuid {
+    Uuid::from_u128(0xdead_0000_0000_7000_8000_0000_0000_0000)
+}

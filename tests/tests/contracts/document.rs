@@ -1,0 +1,117 @@
+//! A contract's OpenAPI document as the tests read it.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use banyan::modules::{MODULES, Module};
+use http::Method;
+use serde_json::Value;
+use strangler::Kind;
+
+/// A document.
+pub type Document = Arc<Value>;
+
+/// One operation of a contract.
+#[derive(Clone)]
+pub struct Operation {
+    /// Its module's name.
+    pub module: &'static str,
+    /// Module and method: `catalog.show`.
+    pub id: String,
+    /// Whether it changes state.
+    pub command: bool,
+    /// Its HTTP method.
+    pub method: Method,
+    /// Its path with braces.
+    pub path: String,
+    /// What it takes besides the body.
+    pub parameters: Vec<Parameter>,
+    /// The body's schema.
+    pub body: Option<Value>,
+    /// The statuses that the document names.
+    pub statuses: BTreeSet<u16>,
+    /// The document, for references.
+    pub document: Document,
+}
+
+/// One parameter.
+#[derive(Clone)]
+pub struct Parameter {
+    /// Its name.
+    pub name: String,
+    /// `path`, `query` or `header`.
+    pub place: String,
+    /// Whether it must be there.
+    pub required: bool,
+    /// Its schema.
+    pub schema: Value,
+}
+
+/// The document of a module.
+pub fn document(module: &Module) -> Document {
+    Arc::new(serde_json::to_value((module.contract.openapi)()).expect("a document is JSON"))
+}
+
+/// The operations of a module, in the contract's order.
+pub fn operations(module: &'static Module) -> Vec<Operation> {
+    let document = document(module);
+    let each = module.contract.operations.iter();
+    each.map(|o| operation(module, o, &document).unwrap_or_else(|| panic!("{} is not in its document", o.id))).collect()
+}
+
+/// The operations of every module.
+pub fn every_operation() -> Vec<Operation> {
+    MODULES.iter().flat_map(operations).collect()
+}
+
+fn operation(module: &'static Module, operation: &strangler::Operation, document: &Document) -> Option<Operation> {
+    let path = format!("{}{}", module.contract.prefix(), operation.path);
+    let there = document["paths"].get(&path)?.get(operation.method.as_str().to_lowercase())?;
+    let parameters = list(&there["parameters"]).iter().map(|p| {
+        let text = |key: &str| p[key].as_str().unwrap_or_default().to_owned();
+        Parameter { name: text("name"), place: text("in"), required: p["required"] == true, schema: p["schema"].clone() }
+    });
+    let body = &there["requestBody"]["content"]["application/json"]["schema"];
+    let responses = there["responses"].as_object()?;
+    Some(Operation {
+        module: module.contract.name,
+        id: there["operationId"].as_str()?.to_owned(),
+        command: operation.kind == Kind::Command,
+        method: operation.method.clone(),
+        path,
+        parameters: parameters.collect(),
+        body: Some(body).filter(|b| !b.is_null()).cloned(),
+        statuses: responses.keys().filter_map(|s| s.parse().ok()).collect(),
+        document: document.clone(),
+    })
+}
+
+/// The elements of an array; none when it is no array.
+pub fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// The schema that a reference leads to, and of "this or null" the this.
+pub fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
+    let mut schema = schema;
+    for _ in 0..32 {
+        if let Some(reference) = schema["$ref"].as_str() {
+            let target = reference.strip_prefix('#').and_then(|pointer| document.pointer(pointer));
+            schema = target.unwrap_or_else(|| panic!("{reference} leads nowhere"));
+        } else if let Some(one) = list(&schema["oneOf"]).iter().chain(list(&schema["anyOf"])).find(|s| s["type"] != "null") {
+            schema = one;
+        } else {
+            break;
+        }
+    }
+    schema
+}
+
+/// Whether a schema's type may be this.
+pub fn is_a(schema: &Value, kind: &str) -> bool {
+    schema["type"] == kind || list(&schema["type"]).iter().any(|t| t == kind)
+}
+
+/// Whether `null` is a value of a schema that was not resolved yet.
+pub fn nullable(schema: &Value) -> bool {
+    is_a(schema, "null") || list(&schema["oneOf"]).iter().chain(list(&schema["anyOf"])).any(|s| is_a(s, "null"))
+}
