@@ -6,7 +6,7 @@ use std::{borrow::Cow, fmt::Display, str::FromStr};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, StatusCode,
-    header::{ACCEPT, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH, LINK, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH, LINK, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -190,6 +190,12 @@ pub fn body<T: DeserializeOwned>(asked: &Asked<'_>) -> Result<T, Fault> {
             FaultKind::UnsupportedMediaType,
             format!("send `content-type: application/json`, not {}", media.unwrap_or("none")),
         ));
+    }
+    // Taken as it is, a body that says it is coded would be read as something else than its sender meant.
+    let coding = asked.headers.get(CONTENT_ENCODING).map(|v| v.to_str().unwrap_or("?"));
+    if let Some(coding) = coding.filter(|c| !c.trim().eq_ignore_ascii_case("identity")) {
+        let detail = format!("send the body without `content-encoding: {coding}`");
+        return Err(Fault::new(FaultKind::UnsupportedMediaType, detail));
     }
     let mut json = serde_json::Deserializer::from_slice(asked.body);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|e| {

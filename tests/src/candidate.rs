@@ -29,13 +29,32 @@ pub enum Behaviour {
     Html,
     /// Never.
     Hang,
+    /// Not at all: it closes the connection.
+    Close,
     /// With half of what it announced.
     Halfway,
     /// With so many bytes of JSON.
     Huge(usize),
 }
 
-type Behave = Arc<dyn Fn(&str) -> Behaviour + Send + Sync>;
+/// A request that reached it.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Path and query.
+    pub path: String,
+    /// Request line and headers, as they came.
+    pub head: String,
+}
+
+impl Asked {
+    /// A header's value; `None` when it is not there.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let fields = self.head.lines().skip(1).filter_map(|l| l.split_once(':'));
+        fields.filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.trim()).next()
+    }
+}
+
+type Behave = Arc<dyn Fn(&Asked) -> Behaviour + Send + Sync>;
 
 /// A running one; ended when it is dropped.
 pub struct Candidate {
@@ -50,13 +69,13 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// Registers a service of the catalog that speaks this contract version and answers requests, by their path, as
-    /// `behave` says. With `held`, it does so only once it is [let go](Self::release).
+    /// Registers a service of the catalog that speaks this contract version and answers requests as `behave`
+    /// says. With `held`, it does so only once it is [let go](Self::release).
     pub async fn start(
         system: &System,
         contract: u32,
         held: bool,
-        behave: impl Fn(&str) -> Behaviour + Send + Sync + 'static,
+        behave: impl Fn(&Asked) -> Behaviour + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -122,14 +141,15 @@ async fn serve(mut socket: TcpStream, behave: Behave, mut open: watch::Receiver<
         }
     }
     let head = String::from_utf8_lossy(&head).into_owned();
-    let path = head.split(' ').nth(1).unwrap_or_default();
-    if path == "/readyz" {
+    let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+    let request = Asked { path, head };
+    if request.path == "/readyz" {
         _ = say(&mut socket, 200, "application/json", b"{}").await;
         return;
     }
     asked.fetch_add(1, Relaxed);
     _ = open.wait_for(|open| *open).await;
-    let behaviour = behave(path);
+    let behaviour = behave(&request);
     if !matches!(behaviour, Behaviour::Hang) {
         answered.fetch_add(1, Relaxed);
     }
@@ -138,6 +158,7 @@ async fn serve(mut socket: TcpStream, behave: Behave, mut open: watch::Receiver<
         Behaviour::Json(status, value) => say(&mut socket, status, "application/json", value.to_string().as_bytes()).await,
         Behaviour::Html => say(&mut socket, 200, "text/html", b"<!doctype html><title>Welcome</title>").await,
         Behaviour::Hang => std::future::pending().await,
+        Behaviour::Close => Ok(()),
         Behaviour::Halfway => {
             let half = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{\"id\": ";
             socket.write_all(half.as_bytes()).await

@@ -12,7 +12,7 @@ pub mod service;
 pub mod system;
 pub mod wait;
 
-pub use candidate::{Behaviour, Candidate};
+pub use candidate::{Asked, Behaviour, Candidate};
 pub use http::{Answer, Client};
 pub use load::{Bear, Load};
 pub use postgres::Database;

@@ -65,6 +65,11 @@ impl Service {
     /// Asks it to end (SIGTERM) and waits until it has.
     pub fn stop(&mut self) -> ExitStatus {
         signal("TERM", self.pid());
+        self.stopped()
+    }
+
+    /// Waits until it has ended, after somebody else asked it to.
+    pub fn stopped(&mut self) -> ExitStatus {
         self.process.wait().expect("collected")
     }
 }

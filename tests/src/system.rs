@@ -188,6 +188,11 @@ impl System {
         process.wait().expect("collected")
     }
 
+    /// Waits until it has ended, after somebody else asked it to.
+    pub fn stop_was_asked(&mut self) -> ExitStatus {
+        self.process.take().expect("it runs").wait().expect("collected")
+    }
+
     /// Runs a command of the command line.
     pub async fn cli(&self, args: &[&str]) -> Output {
         let mut command = self.command(args);

@@ -21,8 +21,18 @@ struct Asset {
 
 impl Asset {
     fn new(name: &'static str, media_type: &'static str, text: &'static str) -> Self {
-        let hash: String = Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        Self { name, media_type, text, address: format!("/console/assets/{name}?v={hash}"), hash }
+        let hash: String = Sha256::digest(text)
+            .iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        Self {
+            name,
+            media_type,
+            text,
+            address: format!("/console/assets/{name}?v={hash}"),
+            hash,
+        }
     }
 }
 
@@ -57,9 +67,18 @@ pub(super) async fn asset(Path(name): Path<String>, RawQuery(query): RawQuery, h
         return (StatusCode::NOT_FOUND, "No such file.\n").into_response();
     };
     let tag = format!("\"{}\"", asset.hash);
-    let exact = query.and_then(|q| q.strip_prefix("v=").map(|v| v == asset.hash)).unwrap_or(false);
-    let keep = if exact { "public, max-age=31536000, immutable" } else { "no-cache" };
-    let known = headers.get_all(header::IF_NONE_MATCH).iter().any(|v| v.to_str().is_ok_and(|v| v.contains(&tag)));
+    let exact = query
+        .and_then(|q| q.strip_prefix("v=").map(|v| v == asset.hash))
+        .unwrap_or(false);
+    let keep = if exact {
+        "public, max-age=31536000, immutable"
+    } else {
+        "no-cache"
+    };
+    let known = headers
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .any(|v| v.to_str().is_ok_and(|v| v.contains(&tag)));
     let head = [(header::ETAG, tag), (header::CACHE_CONTROL, keep.to_owned())];
     if known {
         return (StatusCode::NOT_MODIFIED, head).into_response();

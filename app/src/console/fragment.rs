@@ -27,7 +27,12 @@ impl Fragment {
         let html = one_line(&render(content));
         let mut hasher = DefaultHasher::new();
         html.hash(&mut hasher);
-        Self { id, version: format!("{:08x}", hasher.finish() as u32), html, rows: Vec::new() }
+        Self {
+            id,
+            version: format!("{:08x}", hasher.finish() as u32),
+            html,
+            rows: Vec::new(),
+        }
     }
 
     /// A list, newest row first; `otherwise` is shown when it has none.
@@ -49,7 +54,9 @@ impl Fragment {
         if had == Some(&self.version) {
             return;
         }
-        let known = had.and_then(|v| v.parse::<i64>().ok()).filter(|known| self.rows.iter().any(|(key, _)| key == known));
+        let known = had
+            .and_then(|v| v.parse::<i64>().ok())
+            .filter(|known| self.rows.iter().any(|(key, _)| key == known));
         let (event, html) = match known {
             Some(known) => {
                 let new = self.rows.iter().take_while(|(key, _)| *key != known);
@@ -58,13 +65,21 @@ impl Fragment {
             None => ("put", &self.html),
         };
         // Writing into a string does not fail.
-        _ = write!(out, "event: {event}\ndata: {} {}\ndata: {html}\n\n", self.id, self.version);
+        _ = write!(
+            out,
+            "event: {event}\ndata: {} {}\ndata: {html}\n\n",
+            self.id, self.version
+        );
     }
 }
 
 /// Without line breaks, which would end a field of the stream, and without the spaces around them.
 fn one_line(html: &str) -> String {
-    html.split(['\n', '\r']).map(str::trim).filter(|l| !l.is_empty()).collect::<Vec<_>>().join(" ")
+    html.split(['\n', '\r'])
+        .map(str::trim)
+        .filter(|l| !l.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 #[cfg(test)]
@@ -78,7 +93,11 @@ mod tests {
     }
 
     fn list(keys: &[i64]) -> Fragment {
-        Fragment::list("events", keys.iter().map(|k| (*k, format!("<tr>{k}"))).collect(), &Bold { text: "none" })
+        Fragment::list(
+            "events",
+            keys.iter().map(|k| (*k, format!("<tr>{k}"))).collect(),
+            &Bold { text: "none" },
+        )
     }
 
     fn up(fragment: &Fragment, had: Option<&str>) -> String {
@@ -89,7 +108,12 @@ mod tests {
 
     #[test]
     fn a_line_break_in_data_cannot_end_a_field_and_markup_is_escaped() {
-        let fragment = Fragment::new("x".to_owned(), &Bold { text: "a\n\nevent: put\r\n<i>" });
+        let fragment = Fragment::new(
+            "x".to_owned(),
+            &Bold {
+                text: "a\n\nevent: put\r\n<i>",
+            },
+        );
         assert_eq!(fragment.html, "<b>a event: put &#60;i&#62;</b>");
         assert_eq!(up(&fragment, None).matches("\nevent:").count(), 0);
         assert_eq!(up(&fragment, Some(&fragment.version)), "");
@@ -97,11 +121,23 @@ mod tests {
 
     #[test]
     fn of_a_list_only_new_rows_are_sent() {
-        assert_eq!(up(&list(&[3, 2, 1]), Some("1")), "event: add\ndata: events 3\ndata: <tr>3<tr>2\n\n");
+        assert_eq!(
+            up(&list(&[3, 2, 1]), Some("1")),
+            "event: add\ndata: events 3\ndata: <tr>3<tr>2\n\n"
+        );
         assert_eq!(up(&list(&[3, 2, 1]), Some("3")), "");
-        assert!(up(&list(&[9, 8]), Some("3")).starts_with("event: put"), "rows are missing in between");
-        assert!(up(&list(&[1]), Some("7")).starts_with("event: put"), "the list was begun anew");
+        assert!(
+            up(&list(&[9, 8]), Some("3")).starts_with("event: put"),
+            "rows are missing in between"
+        );
+        assert!(
+            up(&list(&[1]), Some("7")).starts_with("event: put"),
+            "the list was begun anew"
+        );
         let empty = list(&[]);
-        assert!(up(&list(&[1]), Some(&empty.version)).starts_with("event: put"), "the sentence has to go");
+        assert!(
+            up(&list(&[1]), Some(&empty.version)).starts_with("event: put"),
+            "the sentence has to go"
+        );
     }
 }

@@ -28,13 +28,20 @@ pub(super) async fn refuse_cross_site(request: Request, next: Next) -> Response 
 /// Whether a browser sent this from a page of the same origin, or no browser sent it at all. Another port of the same
 /// host counts as another origin; only its cookies do not.
 fn same_origin(headers: &HeaderMap, uri: &Uri) -> bool {
-    let own_site = headers.get_all("sec-fetch-site").iter().all(|v| v == "same-origin" || v == "none");
+    let own_site = headers
+        .get_all("sec-fetch-site")
+        .iter()
+        .all(|v| v == "same-origin" || v == "none");
     let host = match headers.get(header::HOST) {
         Some(host) => host.to_str().ok(),
         None => uri.authority().map(|a| a.as_str()),
     };
     let same_host = |origin: &HeaderValue| {
-        let authority = origin.to_str().ok().and_then(|o| o.split_once("://")).map(|(_, authority)| authority);
+        let authority = origin
+            .to_str()
+            .ok()
+            .and_then(|o| o.split_once("://"))
+            .map(|(_, authority)| authority);
         matches!((authority, host), (Some(a), Some(h)) if a.eq_ignore_ascii_case(h))
     };
     own_site && headers.get_all(header::ORIGIN).iter().all(same_host)
@@ -49,7 +56,9 @@ pub(super) async fn protect(mut response: Response) -> Response {
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));
     headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
     response
 }
 
@@ -61,28 +70,45 @@ mod tests {
     use super::*;
 
     fn passes(list: &[(&'static str, &'static str)]) -> bool {
-        let headers = list.iter().map(|(k, v)| (k.parse().unwrap(), HeaderValue::from_static(v)));
+        let headers = list
+            .iter()
+            .map(|(k, v)| (k.parse().unwrap(), HeaderValue::from_static(v)));
         same_origin(&headers.collect(), &Uri::from_static("/console/stage"))
     }
 
     #[test]
     fn a_page_of_this_origin_may_post_and_so_may_a_command_line() {
         assert!(passes(&[("host", "127.0.0.1:8080")]));
-        assert!(passes(&[("host", "127.0.0.1:8080"), ("origin", "http://127.0.0.1:8080"), ("sec-fetch-site", "same-origin")]));
-        assert!(passes(&[("host", "Console.example"), ("origin", "https://console.example"), ("sec-fetch-site", "none")]));
+        assert!(passes(&[
+            ("host", "127.0.0.1:8080"),
+            ("origin", "http://127.0.0.1:8080"),
+            ("sec-fetch-site", "same-origin")
+        ]));
+        assert!(passes(&[
+            ("host", "Console.example"),
+            ("origin", "https://console.example"),
+            ("sec-fetch-site", "none")
+        ]));
     }
 
     #[test]
     fn another_site_another_port_and_nobody_in_particular_may_not() {
         assert!(!passes(&[("host", "127.0.0.1:8080"), ("sec-fetch-site", "cross-site")]));
         assert!(!passes(&[("host", "127.0.0.1:8080"), ("sec-fetch-site", "same-site")]));
-        assert!(!passes(&[("host", "127.0.0.1:8080"), ("origin", "http://127.0.0.1:9000")]));
-        assert!(!passes(&[("host", "127.0.0.1:8080"), ("origin", "http://evil.example")]));
+        assert!(!passes(&[
+            ("host", "127.0.0.1:8080"),
+            ("origin", "http://127.0.0.1:9000")
+        ]));
+        assert!(!passes(&[
+            ("host", "127.0.0.1:8080"),
+            ("origin", "http://evil.example")
+        ]));
         assert!(!passes(&[("host", "127.0.0.1:8080"), ("origin", "null")]));
         assert!(!passes(&[("origin", "http://127.0.0.1:8080")]));
         let both = [("origin", "http://a.example"), ("origin", "http://b.example")];
         let mut headers = HeaderMap::new();
-        both.iter().for_each(|(k, v)| _ = headers.append(*k, HeaderValue::from_static(v)));
+        both.iter()
+            .for_each(|(k, v)| _ = headers.append(*k, HeaderValue::from_static(v)));
         headers.insert("host", HeaderValue::from_static("a.example"));
         assert!(!same_origin(&headers, &Uri::from_static("/")));
     }
@@ -94,11 +120,16 @@ mod tests {
             .layer(axum::middleware::from_fn(refuse_cross_site))
             .layer(axum::middleware::map_response(protect));
         let ask = |site: &str| {
-            let request = Request::post("/console/stage").header("host", "h").header("sec-fetch-site", site);
+            let request = Request::post("/console/stage")
+                .header("host", "h")
+                .header("sec-fetch-site", site);
             app.clone().oneshot(request.body(Body::empty()).unwrap())
         };
         let (refused, done) = (ask("cross-site").await.unwrap(), ask("same-origin").await.unwrap());
-        assert_eq!((refused.status(), done.status()), (StatusCode::FORBIDDEN, StatusCode::OK));
+        assert_eq!(
+            (refused.status(), done.status()),
+            (StatusCode::FORBIDDEN, StatusCode::OK)
+        );
         for answer in [refused, done] {
             assert_eq!(answer.headers()["content-security-policy"], POLICY);
             assert_eq!(answer.headers()["cache-control"], "no-store");

@@ -46,7 +46,11 @@ pub(super) struct Live {
 impl Live {
     /// Starts the task that renders; it ends with `stop`.
     pub(super) fn start(control: Arc<Control>, stop: CancellationToken) -> Self {
-        let live = Self { shown: watch::Sender::default(), wake: Arc::default(), places: Arc::new(Semaphore::new(LISTENERS)) };
+        let live = Self {
+            shown: watch::Sender::default(),
+            wake: Arc::default(),
+            places: Arc::new(Semaphore::new(LISTENERS)),
+        };
         let (shown, wake) = (live.shown.clone(), live.wake.clone());
         tokio::spawn(async move {
             tokio::select! {
@@ -70,7 +74,10 @@ async fn produce(control: &Control, shown: &watch::Sender<Arc<Shown>>, wake: &No
         shown.send_if_modified(|shown| {
             let changed = shown.fragments != fragments;
             if changed {
-                *shown = Arc::new(Shown { at: screen.at, fragments });
+                *shown = Arc::new(Shown {
+                    at: screen.at,
+                    fragments,
+                });
             }
             changed
         });
@@ -179,8 +186,14 @@ mod tests {
     }
 
     fn shown(texts: &[(&str, &'static str)]) -> Arc<Shown> {
-        let fragments = texts.iter().map(|(id, text)| Fragment::new((*id).to_owned(), &Text { text })).collect();
-        Arc::new(Shown { at: "12:00:00 UTC".to_owned(), fragments })
+        let fragments = texts
+            .iter()
+            .map(|(id, text)| Fragment::new((*id).to_owned(), &Text { text }))
+            .collect();
+        Arc::new(Shown {
+            at: "12:00:00 UTC".to_owned(),
+            fragments,
+        })
     }
 
     fn listening(shown: &watch::Sender<Arc<Shown>>, has: &str, stop: &CancellationToken) -> Listening {
@@ -204,10 +217,17 @@ mod tests {
         let first = shown(&[("a", "one"), ("b", "two")]);
         let has = format!("a:{},b:0,nonsense", first.fragments[0].version);
         let mut listening = listening(&all, &has, &stop);
-        assert_eq!(text(&mut listening).await, ":\n\n", "nothing is rendered yet: a sign of life");
+        assert_eq!(
+            text(&mut listening).await,
+            ":\n\n",
+            "nothing is rendered yet: a sign of life"
+        );
         all.send_replace(first);
         let update = text(&mut listening).await;
-        assert!(update.starts_with("event: at\ndata: 12:00:00 UTC\n\nevent: put\ndata: b "), "{update}");
+        assert!(
+            update.starts_with("event: at\ndata: 12:00:00 UTC\n\nevent: put\ndata: b "),
+            "{update}"
+        );
         assert!(!update.contains("one"), "{update}");
         all.send_replace(shown(&[("a", "three"), ("b", "two")]));
         let update = text(&mut listening).await;

@@ -35,7 +35,9 @@ pub(super) fn address(back: &str) -> String {
     match local(back) {
         "/console" => "/console/login".to_owned(),
         next => {
-            let query = form_urlencoded::Serializer::new(String::new()).append_pair("next", next).finish();
+            let query = form_urlencoded::Serializer::new(String::new())
+                .append_pair("next", next)
+                .finish();
             format!("/console/login?{query}")
         }
     }
@@ -43,14 +45,25 @@ pub(super) fn address(back: &str) -> String {
 
 /// The path itself when it is a page of the console, `/console` otherwise.
 fn local(path: &str) -> &str {
-    let page = path.strip_prefix("/console").is_some_and(|rest| rest.is_empty() || rest.starts_with(['?', '/']));
+    let page = path
+        .strip_prefix("/console")
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['?', '/']));
     let plain = path.bytes().all(|b| b.is_ascii_graphic() && b != b'\\') && !path.contains("/.") && path.len() < 512;
-    let again = ["/console/log", "/console/live", "/console/stage", "/console/assets"].iter().any(|p| path.starts_with(p));
+    let again = ["/console/log", "/console/live", "/console/stage", "/console/assets"]
+        .iter()
+        .any(|p| path.starts_with(p));
     if page && plain && !again { path } else { "/console" }
 }
 
 fn form_page(status: StatusCode, next: &str, problem: Option<&str>) -> Response {
-    page(status, &LoginPage { frame: Frame::signed_out(), next: local(next), problem })
+    page(
+        status,
+        &LoginPage {
+            frame: Frame::signed_out(),
+            next: local(next),
+            problem,
+        },
+    )
 }
 
 #[derive(Deserialize)]
@@ -113,7 +126,11 @@ pub(super) async fn login(
 
 /// `POST /console/logout`.
 pub(super) async fn logout(State(console): State<Arc<Console>>, headers: HeaderMap) -> Response {
-    ([(header::SET_COOKIE, console.sessions.end(&headers))], Redirect::to("/console/login")).into_response()
+    (
+        [(header::SET_COOKIE, console.sessions.end(&headers))],
+        Redirect::to("/console/login"),
+    )
+        .into_response()
 }
 
 #[cfg(test)]
@@ -126,15 +143,29 @@ mod tests {
             assert_eq!(local(ours), ours);
         }
         let theirs = [
-            "", "//evil.example", "https://evil.example/console", "/consoles", "/console.evil", "/console/../api", "/api",
-            "/console/\\evil", "/console/\r\nx", "/console/login", "/console/logout", "/console/live", "/console?ü",
+            "",
+            "//evil.example",
+            "https://evil.example/console",
+            "/consoles",
+            "/console.evil",
+            "/console/../api",
+            "/api",
+            "/console/\\evil",
+            "/console/\r\nx",
+            "/console/login",
+            "/console/logout",
+            "/console/live",
+            "/console?ü",
         ];
         for theirs in theirs {
             assert_eq!(local(theirs), "/console", "{theirs}");
         }
         assert_eq!(address("/console"), "/console/login");
         assert_eq!(address("//evil.example"), "/console/login");
-        assert_eq!(address("/console?changed=a&b"), "/console/login?next=%2Fconsole%3Fchanged%3Da%26b");
+        assert_eq!(
+            address("/console?changed=a&b"),
+            "/console/login?next=%2Fconsole%3Fchanged%3Da%26b"
+        );
     }
 
     #[tokio::test]
@@ -143,6 +174,9 @@ mod tests {
         let html = axum::body::to_bytes(page.into_body(), 1 << 20).await.unwrap();
         let html = String::from_utf8(html.to_vec()).unwrap();
         assert!(!html.contains("\"><script>") && !html.contains("<b>no</b>"), "{html}");
-        assert!(html.contains(r#"type="password""#) && html.contains(r#"autocomplete="off""#), "{html}");
+        assert!(
+            html.contains(r#"type="password""#) && html.contains(r#"autocomplete="off""#),
+            "{html}"
+        );
     }
 }

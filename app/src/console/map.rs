@@ -46,17 +46,29 @@ impl Outcome {
         let entry = changes.iter().find(|c| c.target == target)?;
         let (from, to, at) = (&entry.from, &entry.to, entry.at.format("%H:%M:%S UTC"));
         let to = if to == "inherit" { "its module’s stage" } else { to };
-        let from = if from == "inherit" { "its module’s stage" } else { from };
+        let from = if from == "inherit" {
+            "its module’s stage"
+        } else {
+            from
+        };
         let sentence = if from == to {
             format!("{target} stays at {to} since {at}.")
         } else {
             format!("{target} went from {from} to {to} at {at}.")
         };
-        Some(Self { target: target.to_owned(), sentence, refused: false })
+        Some(Self {
+            target: target.to_owned(),
+            sentence,
+            refused: false,
+        })
     }
 
     fn refusal(target: &str, sentence: String) -> Self {
-        Self { target: target.to_owned(), sentence, refused: true }
+        Self {
+            target: target.to_owned(),
+            sentence,
+            refused: true,
+        }
     }
 
     /// Whether it is about this module or one of its operations.
@@ -73,7 +85,9 @@ impl Outcome {
 impl MapPage {
     /// The outcome, when no module on the page is the one it is about.
     fn outcome_of_nobody(&self) -> Option<&Outcome> {
-        self.outcome.as_ref().filter(|o| !self.screen.modules.iter().any(|m| o.about(&m.name)))
+        self.outcome
+            .as_ref()
+            .filter(|o| !self.screen.modules.iter().any(|m| o.about(&m.name)))
     }
 
     fn outcome_of(&self, module: &str) -> Option<&Outcome> {
@@ -100,7 +114,14 @@ pub(super) async fn show(
     let screen = Screen::of(&console.control, None).await;
     let changed = asked.ok().and_then(|Query(a)| a.changed);
     let outcome = changed.and_then(|target| Outcome::of(&target, &screen.changes));
-    page(StatusCode::OK, &MapPage { frame: Frame::signed_in(), screen, outcome })
+    page(
+        StatusCode::OK,
+        &MapPage {
+            frame: Frame::signed_in(),
+            screen,
+            outcome,
+        },
+    )
 }
 
 /// Addresses from which one is sent to the map.
@@ -124,10 +145,17 @@ impl Flip {
         };
         let why = self.why.trim();
         if why.chars().count() > WHY {
-            return Err(Refusal::Wrong(format!("the reason is longer than {WHY} characters; shorten it")));
+            return Err(Refusal::Wrong(format!(
+                "the reason is longer than {WHY} characters; shorten it"
+            )));
         }
         let why = Some(why).filter(|w| !w.is_empty()).map(ToOwned::to_owned);
-        Ok(Change { target: self.target.clone(), stage, fallback: None, why })
+        Ok(Change {
+            target: self.target.clone(),
+            stage,
+            fallback: None,
+            why,
+        })
     }
 }
 
@@ -142,7 +170,14 @@ pub(super) async fn flip(
         Err(rejection) => {
             let refused = Outcome::refusal("", format!("The form was not understood: {}.", rejection.body_text()));
             let screen = Screen::of(&console.control, None).await;
-            return page(rejection.status(), &MapPage { frame: Frame::signed_in(), screen, outcome: Some(refused) });
+            return page(
+                rejection.status(),
+                &MapPage {
+                    frame: Frame::signed_in(),
+                    screen,
+                    outcome: Some(refused),
+                },
+            );
         }
     };
     let done = match flip.change() {
@@ -160,12 +195,21 @@ pub(super) async fn flip(
     };
     let outcome = Some(Outcome::refusal(&flip.target, format!("Not changed: {refusal}.")));
     let screen = Screen::of(&console.control, Some((&flip.target, &flip.why))).await;
-    page(status, &MapPage { frame: Frame::signed_in(), screen, outcome })
+    page(
+        status,
+        &MapPage {
+            frame: Frame::signed_in(),
+            screen,
+            outcome,
+        },
+    )
 }
 
 /// Where a change is reported.
 fn changed(target: &str) -> String {
-    let query = form_urlencoded::Serializer::new(String::new()).append_pair("changed", target).finish();
+    let query = form_urlencoded::Serializer::new(String::new())
+        .append_pair("changed", target)
+        .finish();
     format!("/console?{query}#outcome")
 }
 
@@ -178,15 +222,32 @@ mod tests {
     fn entry(target: &str, from: &str, to: &str) -> AuditEntry {
         let at = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
         let [by, target, from, to] = ["operator", target, from, to].map(ToOwned::to_owned);
-        AuditEntry { at, by, target, from, to, why: None }
+        AuditEntry {
+            at,
+            by,
+            target,
+            from,
+            to,
+            why: None,
+        }
     }
 
     #[test]
     fn the_outcome_in_the_address_says_only_what_is_so() {
-        let changes = [entry("catalog", "local", "shadow"), entry("catalog", "remote", "local"), entry("catalog.show", "inherit", "local")];
+        let changes = [
+            entry("catalog", "local", "shadow"),
+            entry("catalog", "remote", "local"),
+            entry("catalog.show", "inherit", "local"),
+        ];
         let sentence = |target| Outcome::of(target, &changes).map(|o| o.sentence);
-        assert_eq!(sentence("catalog").unwrap(), "catalog went from local to shadow at 08:00:00 UTC.");
-        assert_eq!(sentence("catalog.show").unwrap(), "catalog.show went from its module’s stage to local at 08:00:00 UTC.");
+        assert_eq!(
+            sentence("catalog").unwrap(),
+            "catalog went from local to shadow at 08:00:00 UTC."
+        );
+        assert_eq!(
+            sentence("catalog.show").unwrap(),
+            "catalog.show went from its module’s stage to local at 08:00:00 UTC."
+        );
         assert_eq!(sentence("call 0800 123456"), None);
         assert_eq!(changed("a&b<c>"), "/console?changed=a%26b%3Cc%3E#outcome");
     }
@@ -201,20 +262,39 @@ mod tests {
             at: "12:00:00 UTC".to_owned(),
         };
         let outcome = Some(Outcome::refusal("<img src=x>", "Not changed: <img src=x>.".to_owned()));
-        let answer = page(StatusCode::CONFLICT, &MapPage { frame: Frame::signed_in(), screen, outcome });
+        let answer = page(
+            StatusCode::CONFLICT,
+            &MapPage {
+                frame: Frame::signed_in(),
+                screen,
+                outcome,
+            },
+        );
         let html = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
         let html = String::from_utf8(html.to_vec()).unwrap();
-        assert!(html.contains("Not changed: &#60;img src=x&#62;.") && !html.contains("<img"), "{html}");
+        assert!(
+            html.contains("Not changed: &#60;img src=x&#62;.") && !html.contains("<img"),
+            "{html}"
+        );
     }
 
     #[test]
     fn a_flip_is_understood_or_refused_with_a_sentence() {
-        let flip = |stage: &str, why: &str| Flip { target: "catalog.show".to_owned(), stage: stage.to_owned(), why: why.to_owned() };
+        let flip = |stage: &str, why: &str| Flip {
+            target: "catalog.show".to_owned(),
+            stage: stage.to_owned(),
+            why: why.to_owned(),
+        };
         let change = flip("inherit", "  ").change().unwrap();
         assert_eq!((change.stage, change.why), (None, None));
         assert_eq!(flip("shadow", " try ").change().unwrap().why.as_deref(), Some("try"));
-        assert!(matches!(flip("sideways", "").change(), Err(Refusal::Wrong(why)) if why.contains("local, shadow, remote")));
-        assert!(matches!(flip("local", &"é".repeat(501)).change(), Err(Refusal::Wrong(_))));
+        assert!(
+            matches!(flip("sideways", "").change(), Err(Refusal::Wrong(why)) if why.contains("local, shadow, remote"))
+        );
+        assert!(matches!(
+            flip("local", &"é".repeat(501)).change(),
+            Err(Refusal::Wrong(_))
+        ));
         assert!(flip("local", &"é".repeat(500)).change().is_ok());
     }
 

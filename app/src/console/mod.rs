@@ -4,6 +4,7 @@
 //! may do what is the control plane's own: this is a face of it and decides nothing.
 
 mod assets;
+mod compared;
 mod fragment;
 mod guard;
 mod live;

@@ -1,15 +1,10 @@
 //! One module as the map shows it: figures put into words, and what each of them is worth.
 
 use askama::Template;
-use strangler::{Kind, parallel::ParallelSummary, routes::Stage};
+use strangler::{Kind, routes::Stage};
 
-use super::fragment::Fragment;
+use super::{compared::ComparedPart, fragment::Fragment};
 use crate::control::ModuleStatus;
-
-/// Fewer compared answers prove nothing.
-const ENOUGH: u64 = 100;
-/// Nor do those of less than this share of the calls.
-const COVERED: f64 = 0.5;
 
 /// One operation, and its stage.
 pub(super) struct OperationFacts {
@@ -59,72 +54,103 @@ impl ModuleView {
         let name = &status.module;
         let fragment = |part: &str, content: &dyn Rendered| content.fragment(format!("{part}-{name}"));
         let without = ready.as_ref().err().map(String::as_str);
-        let why = |target: &str| typed.filter(|(t, _)| *t == target).map_or("", |(_, why)| why).to_owned();
+        let why = |target: &str| {
+            typed
+                .filter(|(t, _)| *t == target)
+                .map_or("", |(_, why)| why)
+                .to_owned()
+        };
         let remote = status.stage != Stage::Local.name();
         let own_stages = operations.iter().filter(|o| o.own.is_some()).count();
         Self {
             name: name.clone(),
             doc: doc.lines().next().unwrap_or_default().trim().to_owned(),
             contract: status.contract,
-            stage: fragment("stage", &StagePart {
-                module: name,
-                stage: &status.stage,
-                picture: Picture::of(&status.stage),
-                percent: status.percent,
-                note: note(&status.stage, &status.fallback),
-                own_stages,
-                warning: without.filter(|_| remote),
-            }),
-            instances: fragment("instances", &InstancesPart {
-                module: name,
-                instances: status
-                    .instances
-                    .iter()
-                    .map(|i| Instance {
-                        url: &i.url,
-                        pid: i.pid,
-                        healthy: i.healthy,
-                        speaks: (i.contract != status.contract).then_some(i.contract),
-                    })
-                    .collect(),
-            }),
-            answered: fragment("answered", &AnsweredPart {
-                local: grouped(status.answered.local),
-                remote: grouped(status.answered.remote),
-                fallback: grouped(status.answered.fallback),
-                fell_back: status.answered.fallback > 0,
-            }),
+            stage: fragment(
+                "stage",
+                &StagePart {
+                    module: name,
+                    stage: &status.stage,
+                    picture: Picture::of(&status.stage),
+                    percent: status.percent,
+                    note: note(&status.stage, &status.fallback),
+                    own_stages,
+                    warning: without.filter(|_| remote),
+                },
+            ),
+            instances: fragment(
+                "instances",
+                &InstancesPart {
+                    module: name,
+                    instances: status
+                        .instances
+                        .iter()
+                        .map(|i| Instance {
+                            url: &i.url,
+                            pid: i.pid,
+                            healthy: i.healthy,
+                            speaks: (i.contract != status.contract).then_some(i.contract),
+                        })
+                        .collect(),
+                },
+            ),
+            answered: fragment(
+                "answered",
+                &AnsweredPart {
+                    local: grouped(status.answered.local),
+                    remote: grouped(status.answered.remote),
+                    fallback: grouped(status.answered.fallback),
+                    fell_back: status.answered.fallback > 0,
+                },
+            ),
             compared: fragment("compared", &ComparedPart::new(status)),
-            latency: fragment("latency", &LatencyPart {
-                sides: [("local", status.latency_ms.local), ("remote", status.latency_ms.remote)]
-                    .map(|(side, q)| (side, milliseconds(q.p50), milliseconds(q.p99))),
-            }),
-            data: fragment("data", &DataPart { database: &status.data.database }),
-            flip: fragment("flip", &FlipPart {
-                target: name,
-                buttons: buttons(Some(&status.stage), without.is_some(), false),
-                without,
-                reason_id: format!("reason-{name}"),
-                why: why(name),
-            }),
+            latency: fragment(
+                "latency",
+                &LatencyPart {
+                    sides: [("local", status.latency_ms.local), ("remote", status.latency_ms.remote)]
+                        .map(|(side, q)| (side, milliseconds(q.p50), milliseconds(q.p99))),
+                },
+            ),
+            data: fragment(
+                "data",
+                &DataPart {
+                    database: &status.data.database,
+                },
+            ),
+            flip: fragment(
+                "flip",
+                &FlipPart {
+                    target: name,
+                    buttons: buttons(Some(&status.stage), without.is_some(), false),
+                    without,
+                    reason_id: format!("reason-{name}"),
+                    why: why(name),
+                },
+            ),
             operations: operations
                 .iter()
                 .map(|o| OperationView {
                     name: o.name,
                     http: o.http.clone(),
                     command: o.kind == Kind::Command,
-                    answered: Fragment::new(format!("answered-{}", o.id), &OperationAnsweredPart {
-                        counts: o.answered.map(grouped),
-                    }),
-                    flip: Fragment::new(format!("flip-{}", o.id), &OperationPart {
-                        target: o.id,
-                        own: o.own.is_some(),
-                        stage: o.own.as_ref().map_or(status.stage.as_str(), |s| s.name()),
-                        buttons: buttons(o.own.map(Stage::name), without.is_some(), true),
-                        without: without.is_some(),
-                        reason_id: format!("reason-{name}"),
-                        why: why(o.id),
-                    }),
+                    answered: Fragment::new(
+                        format!("answered-{}", o.id),
+                        &OperationAnsweredPart {
+                            counts: o.answered.map(grouped),
+                        },
+                    ),
+                    flip: Fragment::new(
+                        format!("flip-{}", o.id),
+                        &OperationPart {
+                            target: o.id,
+                            own: o.own.is_some(),
+                            stage: o.own.as_ref().map_or(status.stage.as_str(), |s| s.name()),
+                            buttons: buttons(o.own.map(Stage::name), without.is_some(), true),
+                            without: without.is_some(),
+                            reason_id: format!("reason-{name}"),
+                            why: why(o.id),
+                        },
+                    ),
                 })
                 .collect(),
         }
@@ -132,8 +158,17 @@ impl ModuleView {
 
     /// Every part of it.
     pub(super) fn fragments(&self) -> impl Iterator<Item = &Fragment> {
-        let own = [&self.stage, &self.instances, &self.answered, &self.compared, &self.latency, &self.data, &self.flip];
-        own.into_iter().chain(self.operations.iter().flat_map(|o| [&o.answered, &o.flip]))
+        let own = [
+            &self.stage,
+            &self.instances,
+            &self.answered,
+            &self.compared,
+            &self.latency,
+            &self.data,
+            &self.flip,
+        ];
+        own.into_iter()
+            .chain(self.operations.iter().flat_map(|o| [&o.answered, &o.flip]))
     }
 }
 
@@ -158,19 +193,31 @@ struct Picture {
 impl Picture {
     fn of(stage: &str) -> Self {
         match stage {
-            "local" => Self { local: "on", remote: "off", words: "Every call goes to the monolith." },
+            "local" => Self {
+                local: "on",
+                remote: "off",
+                words: "Every call goes to the monolith.",
+            },
             "shadow" => Self {
                 local: "on",
                 remote: "also",
                 words: "Every call goes to the monolith, and a copy of each query to the service.",
             },
-            "remote" => Self { local: "off", remote: "on", words: "Every call goes to the service." },
+            "remote" => Self {
+                local: "off",
+                remote: "on",
+                words: "Every call goes to the service.",
+            },
             "verify" => Self {
                 local: "also",
                 remote: "on",
                 words: "Every call goes to the service, and a copy to the monolith.",
             },
-            _ => Self { local: "on", remote: "on", words: "Calls go to both sides: some to each." },
+            _ => Self {
+                local: "on",
+                remote: "on",
+                words: "Calls go to both sides: some to each.",
+            },
         }
     }
 }
@@ -250,8 +297,16 @@ struct Button {
 
 /// The stages one can flip to; `now` is the own stage (`None`: inherited).
 fn buttons(now: Option<&str>, no_service: bool, inherits: bool) -> Vec<Button> {
-    let stage = |s: Stage| Button { stage: s.name(), now: now == Some(s.name()), off: no_service && s.needs_service() };
-    let inherit = inherits.then(|| Button { stage: "inherit", now: now.is_none(), off: false });
+    let stage = |s: Stage| Button {
+        stage: s.name(),
+        now: now == Some(s.name()),
+        off: no_service && s.needs_service(),
+    };
+    let inherit = inherits.then(|| Button {
+        stage: "inherit",
+        now: now.is_none(),
+        off: false,
+    });
     Stage::ALL.into_iter().map(stage).chain(inherit).collect()
 }
 
@@ -275,84 +330,6 @@ struct OperationPart<'a> {
     without: bool,
     reason_id: String,
     why: String,
-}
-
-#[derive(Template)]
-#[template(path = "console/parts/compared.html")]
-struct ComparedPart {
-    begun: bool,
-    hint: &'static str,
-    tone: &'static str,
-    verdict: String,
-    match_rate: String,
-    coverage: String,
-    /// The same in tenths of a percent, for the bars.
-    bars: (u32, u32),
-    compared: String,
-    eligible: String,
-    counts: Vec<(&'static str, String)>,
-    dropped: String,
-    skips: Vec<(String, String)>,
-}
-
-impl ComparedPart {
-    fn new(status: &ModuleStatus) -> Self {
-        let run = &status.parallel_run;
-        let (tone, verdict) = judge(run, &status.module);
-        let counts = [
-            ("mismatched", run.mismatched),
-            ("service failed", run.candidate_error),
-            ("timed out", run.timed_out),
-            ("inconclusive", run.inconclusive),
-        ];
-        let (matched, covered) = (run.match_rate.unwrap_or(0.0), run.coverage.unwrap_or(0.0));
-        Self {
-            begun: run.eligible > 0,
-            hint: if status.stage == "local" {
-                "Nothing yet: put the module in shadow to compare."
-            } else {
-                "Nothing yet: the next query in shadow is compared."
-            },
-            tone,
-            verdict,
-            match_rate: percent(run.match_rate),
-            coverage: percent(run.coverage),
-            bars: ((matched * 1000.0) as u32, (covered * 1000.0) as u32),
-            compared: grouped(run.compared),
-            eligible: grouped(run.eligible),
-            counts: counts
-                .into_iter()
-                .filter(|&(name, n)| n > 0 || name == "mismatched")
-                .map(|(name, n)| (name, grouped(n)))
-                .collect(),
-            dropped: grouped(run.dropped),
-            skips: run.skips.iter().filter(|&(_, &n)| n > 0).map(|(k, &n)| (k.replace('_', " "), grouped(n))).collect(),
-        }
-    }
-}
-
-/// What the counts are worth: a tone and a sentence. Never good on too little.
-fn judge(run: &ParallelSummary, module: &str) -> (&'static str, String) {
-    let failed = run.candidate_error + run.timed_out;
-    if run.mismatched > 0 {
-        ("bad", format!("The sides differ: banyan diffs {module}"))
-    } else if run.compared < ENOUGH {
-        ("warn", format!("Too few compared to judge: {} of {ENOUGH}.", run.compared))
-    } else if run.coverage.is_none_or(|c| c < COVERED) {
-        ("warn", "Too little covered to judge: less than half was compared.".to_owned())
-    } else if failed > 0 {
-        ("warn", "No difference, but the service failed or was late.".to_owned())
-    } else {
-        ("good", "No difference found.".to_owned())
-    }
-}
-
-/// A rate in percent, never rounded up: 99.96 % is not 100 %.
-fn percent(rate: Option<f64>) -> String {
-    rate.map_or_else(|| "–".to_owned(), |rate| {
-        let tenths = (rate * 1000.0 + 1e-9).floor() as u64;
-        if tenths % 10 == 0 { format!("{} %", tenths / 10) } else { format!("{}.{} %", tenths / 10, tenths % 10) }
-    })
 }
 
 fn milliseconds(ms: Option<f64>) -> String {

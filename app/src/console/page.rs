@@ -17,11 +17,18 @@ pub(super) struct Frame {
 
 impl Frame {
     pub(super) fn signed_in() -> Self {
-        Self { css: assets::css(), js: assets::js(), signed_in: true }
+        Self {
+            css: assets::css(),
+            js: assets::js(),
+            signed_in: true,
+        }
     }
 
     pub(super) fn signed_out() -> Self {
-        Self { signed_in: false, ..Self::signed_in() }
+        Self {
+            signed_in: false,
+            ..Self::signed_in()
+        }
     }
 }
 
@@ -43,20 +50,40 @@ pub(super) fn render(template: &impl Template) -> String {
 
 /// A page as an answer.
 pub(super) fn page(status: StatusCode, template: &impl Template) -> Response {
-    (status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], render(template)).into_response()
+    (
+        status,
+        [(header::CONTENT_TYPE, "text/html; charset=utf-8")],
+        render(template),
+    )
+        .into_response()
 }
 
 /// A page that says one sentence.
 pub(super) fn message(status: StatusCode, title: &str, sentence: &str) -> Response {
-    page(status, &MessagePage { frame: Frame::signed_out(), title, sentence })
+    page(
+        status,
+        &MessagePage {
+            frame: Frame::signed_out(),
+            title,
+            sentence,
+        },
+    )
 }
 
 /// Any path under `/console` that is none; those who are not signed in do not learn which those are.
 pub(super) async fn nothing_here(_: SignedIn) -> Response {
-    message(StatusCode::NOT_FOUND, "Nothing is here", "There is no page at this address.")
+    message(
+        StatusCode::NOT_FOUND,
+        "Nothing is here",
+        "There is no page at this address.",
+    )
 }
 
 /// A page asked in a way that it does not answer to.
 pub(super) async fn wrong_method() -> Response {
-    message(StatusCode::METHOD_NOT_ALLOWED, "Not like this", "This address does not answer to this method.")
+    message(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "Not like this",
+        "This address does not answer to this method.",
+    )
 }

@@ -39,9 +39,13 @@ impl Screen {
         });
         let modules = modules.collect();
         let events = match events {
-            Ok(events) => Fragment::list("events", events.iter().map(event_row).collect(), &EmptyRow {
-                sentence: "Nothing has happened yet. Announce a show, say with PUT /api/v1/catalog/shows/{id}, and it is here.",
-            }),
+            Ok(events) => Fragment::list(
+                "events",
+                events.iter().map(event_row).collect(),
+                &EmptyRow {
+                    sentence: "Nothing has happened yet. Announce a show, say with PUT /api/v1/catalog/shows/{id}, and it is here.",
+                },
+            ),
             Err(error) => unreadable("events", &error),
         };
         let (audit, changes) = match changes {
@@ -53,12 +57,21 @@ impl Screen {
             }
             Err(error) => (unreadable("audit", &error), Vec::new()),
         };
-        Self { modules, events, audit, changes, at: clock_time(control.clock().now()) }
+        Self {
+            modules,
+            events,
+            audit,
+            changes,
+            at: clock_time(control.clock().now()),
+        }
     }
 
     /// Every part of it.
     pub(super) fn fragments(&self) -> impl Iterator<Item = &Fragment> {
-        self.modules.iter().flat_map(ModuleView::fragments).chain([&self.events, &self.audit])
+        self.modules
+            .iter()
+            .flat_map(ModuleView::fragments)
+            .chain([&self.events, &self.audit])
     }
 }
 
@@ -121,18 +134,34 @@ struct EmptyRow<'a> {
 }
 
 fn event_row(event: &Happened) -> (i64, String) {
-    (event.id, render(&EventRow { at: Moment(event.at), event }))
+    (
+        event.id,
+        render(&EventRow {
+            at: Moment(event.at),
+            event,
+        }),
+    )
 }
 
 fn audit_row(entry: &AuditEntry) -> (i64, String) {
-    (entry.at.timestamp_micros(), render(&AuditRow { at: Moment(entry.at), entry }))
+    (
+        entry.at.timestamp_micros(),
+        render(&AuditRow {
+            at: Moment(entry.at),
+            entry,
+        }),
+    )
 }
 
 fn unreadable(id: &str, error: &dyn std::fmt::Display) -> Fragment {
     tracing::warn!(%error, list = id, "the console cannot read a list");
-    Fragment::list(id, Vec::new(), &EmptyRow {
-        sentence: "This list cannot be read at present; the log says why. It is tried again as long as the page is live.",
-    })
+    Fragment::list(
+        id,
+        Vec::new(),
+        &EmptyRow {
+            sentence: "This list cannot be read at present; the log says why. It is tried again as long as the page is live.",
+        },
+    )
 }
 
 #[cfg(test)]
@@ -153,7 +182,13 @@ mod tests {
         };
         let (key, html) = audit_row(&entry);
         assert_eq!(key, 1_800_000_000_000_000);
-        assert!(!html.contains("<script>") && html.contains("&#60;script&#62;"), "{html}");
-        assert!(html.contains("dir=\"auto\"") && html.contains("datetime=\"2027-01-15T08:00:00.000Z\""), "{html}");
+        assert!(
+            !html.contains("<script>") && html.contains("&#60;script&#62;"),
+            "{html}"
+        );
+        assert!(
+            html.contains("dir=\"auto\"") && html.contains("datetime=\"2027-01-15T08:00:00.000Z\""),
+            "{html}"
+        );
     }
 }

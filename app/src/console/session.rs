@@ -50,7 +50,9 @@ impl Sessions {
     /// For how many more seconds the session of this request lasts; `None` when there is none.
     pub(super) fn lasts(&self, headers: &HeaderMap) -> Option<u64> {
         let lines = headers.get_all(header::COOKIE).iter().filter_map(|v| v.to_str().ok());
-        let mut values = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+        let mut values = lines
+            .flat_map(|line| line.split(';'))
+            .filter_map(|pair| pair.trim().split_once('='));
         values.find_map(|(name, value)| if name == COOKIE { self.check(value) } else { None })
     }
 
@@ -65,7 +67,11 @@ impl Sessions {
 
 fn cookie(value: &str, max_age: i64, headers: &HeaderMap) -> String {
     // Behind a proxy that speaks TLS the cookie need never travel without it.
-    let secure = if headers.get("x-forwarded-proto").is_some_and(|v| v == "https") { "; Secure" } else { "" };
+    let secure = if headers.get("x-forwarded-proto").is_some_and(|v| v == "https") {
+        "; Secure"
+    } else {
+        ""
+    };
     format!("{COOKIE}={value}; HttpOnly; SameSite=Strict; Path=/console; Max-Age={max_age}{secure}")
 }
 
@@ -139,7 +145,10 @@ mod tests {
     fn a_session_survives_a_restart_and_ends_in_time() {
         let (_folder, token) = token();
         let set = Sessions::new(&token, clock(0)).begin(&HeaderMap::new());
-        assert!(set.ends_with("; HttpOnly; SameSite=Strict; Path=/console; Max-Age=43200"), "{set}");
+        assert!(
+            set.ends_with("; HttpOnly; SameSite=Strict; Path=/console; Max-Age=43200"),
+            "{set}"
+        );
         let headers = sent(value(&set));
         assert_eq!(Sessions::new(&token, clock(1)).lasts(&headers), Some(43_199));
         assert_eq!(Sessions::new(&token, clock(43_199)).lasts(&headers), Some(1));
@@ -151,13 +160,31 @@ mod tests {
         let (_folder, token) = token();
         let sessions = Sessions::new(&token, clock(0));
         let set = sessions.begin(&HeaderMap::new());
-        let (until, seal) = value(&set).strip_prefix("banyan-console=").unwrap().split_once('.').unwrap();
+        let (until, seal) = value(&set)
+            .strip_prefix("banyan-console=")
+            .unwrap()
+            .split_once('.')
+            .unwrap();
         let longer = (until.parse::<i64>().unwrap() + 1).to_string();
-        for forged in [format!("{longer}.{seal}"), format!("{until}."), format!("{until}.AAAA"), until.to_owned(), String::new()] {
-            assert_eq!(sessions.lasts(&sent(&format!("banyan-console={forged}"))), None, "{forged}");
+        for forged in [
+            format!("{longer}.{seal}"),
+            format!("{until}."),
+            format!("{until}.AAAA"),
+            until.to_owned(),
+            String::new(),
+        ] {
+            assert_eq!(
+                sessions.lasts(&sent(&format!("banyan-console={forged}"))),
+                None,
+                "{forged}"
+            );
         }
         assert_eq!(sessions.lasts(&sent(&format!("other={until}.{seal}"))), None);
-        assert!(sessions.lasts(&sent(&format!("banyan-console=x; banyan-console={until}.{seal}"))).is_some());
+        assert!(
+            sessions
+                .lasts(&sent(&format!("banyan-console=x; banyan-console={until}.{seal}")))
+                .is_some()
+        );
     }
 
     #[test]

@@ -104,7 +104,7 @@ impl<'a> Schemas<'a> {
         let input = self.direction == Direction::Input;
         match (nullable(old), nullable(new)) {
             (true, false) if input => self.say(place, "may no longer be null"),
-            (false, true) if !input && !(types(new).is_empty() && is.is_empty()) => self.say(place, "may be null now"),
+            (false, true) if !(input || types(new).is_empty() && is.is_empty()) => self.say(place, "may be null now"),
             _ => {}
         }
         match (was.as_slice(), is.as_slice()) {

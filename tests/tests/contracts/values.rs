@@ -154,7 +154,7 @@ pub fn fits(document: &Value, schema: &Value, value: &Value) -> Fit {
         // 1.0 is an integer to JSON Schema and need not be one to anybody else.
         return if value.as_f64().is_some_and(|n| n.fract() == 0.0) { Fit::Perhaps } else { Fit::No };
     }
-    if !is_a(schema, kind) && !(kind == "integer" && is_a(schema, "number")) {
+    if !(is_a(schema, kind) || kind == "integer" && is_a(schema, "number")) {
         return Fit::No;
     }
     if schema["enum"].as_array().is_some_and(|all| !all.contains(value)) {

@@ -1,1 +1,11 @@
-fn main(){}
+//! What a user does, from outside, with the real program: every promise of the command line and of the two addresses that
+//! takes a running system to check.
+
+mod calls;
+mod commands;
+mod compared;
+mod doors;
+mod life;
+mod service;
+mod stages;
+mod tour;

@@ -1,8 +1,10 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
+use strangler::parallel::ParallelSummary;
 
 use super::*;
+use crate::console::compared::{judge, percent};
 
 fn run(compared: u64, mismatched: u64, dropped: u64) -> ParallelSummary {
     let eligible = compared + dropped;
@@ -35,7 +37,14 @@ fn status(stage: &str) -> ModuleStatus {
 
 fn operation(own: Option<Stage>) -> [OperationFacts; 1] {
     let http = "GET /shows/{id}".to_owned();
-    [OperationFacts { id: "catalog.show", name: "show", kind: Kind::Query, http, own, answered: [1, 2, 3] }]
+    [OperationFacts {
+        id: "catalog.show",
+        name: "show",
+        kind: Kind::Query,
+        http,
+        own,
+        answered: [1, 2, 3],
+    }]
 }
 
 #[test]
@@ -45,7 +54,13 @@ fn green_needs_enough_and_enough_of_it() {
     assert_eq!(tone(&run(99, 0, 0)), "warn");
     assert_eq!(tone(&run(1000, 0, 1001)), "warn");
     assert_eq!(tone(&run(100_000, 1, 0)), "bad");
-    assert_eq!(tone(&ParallelSummary { timed_out: 1, ..run(1000, 0, 0) }), "warn");
+    assert_eq!(
+        tone(&ParallelSummary {
+            timed_out: 1,
+            ..run(1000, 0, 0)
+        }),
+        "warn"
+    );
 }
 
 #[test]
@@ -54,22 +69,46 @@ fn a_rate_is_never_rounded_up() {
     assert_eq!(percent(Some(0.99999)), "99.9 %");
     assert_eq!(percent(Some(0.983)), "98.3 %");
     assert_eq!(percent(None), "–");
-    assert_eq!((grouped(9999), grouped(1_234_567)), ("9999".to_owned(), "1\u{202f}234\u{202f}567".to_owned()));
+    assert_eq!(
+        (grouped(9999), grouped(1_234_567)),
+        ("9999".to_owned(), "1\u{202f}234\u{202f}567".to_owned())
+    );
 }
 
 #[test]
 fn a_button_that_cannot_work_is_off_and_says_why() {
     let ready = Err("no service is registered for catalog; start one with `banyan extract catalog`".to_owned());
-    let view = ModuleView::new(&status("local"), "", &ready, &operation(None), Some(("catalog.show", "\"><i>")));
+    let view = ModuleView::new(
+        &status("local"),
+        "",
+        &ready,
+        &operation(None),
+        Some(("catalog.show", "\"><i>")),
+    );
     let html = &view.flip.html;
-    assert!(html.contains("start one with <code>banyan extract catalog</code>"), "{html}");
+    assert!(
+        html.contains("start one with <code>banyan extract catalog</code>"),
+        "{html}"
+    );
     for stage in ["shadow", "remote"] {
-        let button = html.split("<button").find(|b| b.contains(&format!("value=\"{stage}\""))).unwrap();
-        assert!(button.contains("disabled") && button.contains("aria-describedby=\"reason-catalog\""), "{button}");
+        let button = html
+            .split("<button")
+            .find(|b| b.contains(&format!("value=\"{stage}\"")))
+            .unwrap();
+        assert!(
+            button.contains("disabled") && button.contains("aria-describedby=\"reason-catalog\""),
+            "{button}"
+        );
     }
     let operation = &view.operations[0].flip.html;
-    assert!(operation.contains("value=\"inherit\"") && operation.contains("&#34;&#62;&#60;i&#62;"), "{operation}");
-    assert!(!view.flip.html.contains("&#34;"), "what was typed belongs to another form");
+    assert!(
+        operation.contains("value=\"inherit\"") && operation.contains("&#34;&#62;&#60;i&#62;"),
+        "{operation}"
+    );
+    assert!(
+        !view.flip.html.contains("&#34;"),
+        "what was typed belongs to another form"
+    );
     assert!(view.data.html.contains("&#60;catalog&#62;"));
 }
 
@@ -77,7 +116,11 @@ fn a_button_that_cannot_work_is_off_and_says_why() {
 fn a_stage_without_a_service_is_warned_of_and_the_own_stage_is_marked() {
     let without = Err("no service of catalog is healthy".to_owned());
     let view = ModuleView::new(&status("remote"), "", &without, &operation(Some(Stage::Local)), None);
-    assert!(view.stage.html.contains("no service of catalog is healthy"), "{}", view.stage.html);
+    assert!(
+        view.stage.html.contains("no service of catalog is healthy"),
+        "{}",
+        view.stage.html
+    );
     let view = ModuleView::new(&status("remote"), "", &Ok(()), &operation(Some(Stage::Local)), None);
     assert!(!view.stage.html.contains("class=\"warn\""), "{}", view.stage.html);
     let html = &view.operations[0].flip.html;
@@ -90,7 +133,10 @@ fn enter_in_a_field_flips_nothing() {
     let view = ModuleView::new(&status("shadow"), "", &Ok(()), &operation(None), None);
     for html in [&view.flip.html, &view.operations[0].flip.html] {
         let first = html.split("<button").nth(1).unwrap();
-        assert!(first.contains("disabled") && first.contains("hidden"), "the form's default button is none: {first}");
+        assert!(
+            first.contains("disabled") && first.contains("hidden"),
+            "the form's default button is none: {first}"
+        );
     }
 }
 
@@ -107,5 +153,9 @@ fn under_load_an_update_is_small() {
     for (was, is) in was.fragments().zip(is.fragments()) {
         is.bring_up(Some(&was.version), &mut update);
     }
-    assert!(!update.is_empty() && update.len() < 3000, "{} bytes: {update}", update.len());
+    assert!(
+        !update.is_empty() && update.len() < 3000,
+        "{} bytes: {update}",
+        update.len()
+    );
 }

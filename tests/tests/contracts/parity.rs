@@ -1,0 +1,230 @@
+//! The same, wherever it runs: every operation of every contract is asked the same questions where its module is part of
+//! the monolith and where it was extracted, and answers, errors and effects are compared.
+
+use std::collections::HashMap;
+
+use banyan::modules::MODULES;
+use http::Method;
+use serde_json::{Value, json};
+use system_tests::{Answer, Options, System, seed};
+use uuid::Uuid;
+
+use crate::{
+    cases::{AUTHORIZATION, Case, Expect, valid},
+    document::{every_operation, operations},
+    raw,
+    scenario::{self, Step},
+};
+
+/// The headers that a contract names.
+const HEADERS: [&str; 8] =
+    ["content-type", "etag", "location", "link", "www-authenticate", "retry-after", "allow", "cache-control"];
+/// How many pages of a list are followed.
+const PAGES: usize = 6;
+
+/// What a side made itself, mapped onto what the other made: ids by the order in which they came, times to one time.
+#[derive(Default)]
+struct Own {
+    /// All that was asked, in which the client's own ids and times are found.
+    asked: String,
+    ids: HashMap<Uuid, usize>,
+}
+
+impl Own {
+    fn mapped(&mut self, value: Value) -> Value {
+        match value {
+            Value::Object(object) => Value::Object(object.into_iter().map(|(k, v)| (k, self.mapped(v))).collect()),
+            Value::Array(all) => all.into_iter().map(|v| self.mapped(v)).collect(),
+            Value::String(text) => Value::String(self.text(text)),
+            other => other,
+        }
+    }
+
+    fn text(&mut self, text: String) -> String {
+        if self.asked.contains(&text) {
+            return text;
+        }
+        if let Ok(id) = text.parse::<Uuid>() {
+            // The client's own id may have been sent in another form.
+            if self.asked.contains(&id.simple().to_string()) || self.asked.contains(&id.to_string()) {
+                return text;
+            }
+            let next = self.ids.len();
+            return format!("id {}", self.ids.entry(id).or_insert(next));
+        }
+        let time = text.len() >= 20 && text.as_bytes()[10] == b'T' && text.ends_with('Z') && text[..4].parse::<u16>().is_ok();
+        if time && text.starts_with("20") && text.contains('.') { "a time".to_owned() } else { text }
+    }
+
+    /// What an answer says to whoever reads the contract.
+    fn seen(&mut self, answer: &Answer) -> Value {
+        let headers = HEADERS.map(|name| self.text(answer.header(name).to_owned()));
+        let mut body = match answer.body.is_empty() {
+            true => Value::Null,
+            false => self.mapped(answer.json()),
+        };
+        // Which part of the way ran out of time is for the reader of the detail, and differs.
+        if body["type"] == "urn:problem-type:way:timed-out" {
+            body["detail"] = Value::Null;
+        }
+        json!({"status": answer.status, "headers": headers, "body": body})
+    }
+}
+
+struct Side {
+    name: &'static str,
+    system: System,
+    token: String,
+    own: Own,
+}
+
+impl Side {
+    async fn start(name: &'static str) -> Self {
+        let system = System::with(Options { args: vec!["--no-sample".to_owned()], ..Options::default() }).await;
+        let token = system.token();
+        if name == "remote" {
+            for module in MODULES {
+                let module = module.contract.name;
+                system.run(&["extract", module]).await;
+                system.run(&["stage", module, "remote", "--fallback", "none", "--why", "parity"]).await;
+            }
+        }
+        Self { name, system, token, own: Own::default() }
+    }
+
+    async fn ask(&mut self, case: &Case) -> Answer {
+        let mut case = case.clone();
+        for (name, value) in &mut case.headers {
+            // Each side has an operator of its own.
+            if name == AUTHORIZATION && value == OPERATOR {
+                *value = format!("Bearer {}", self.token);
+            }
+        }
+        self.own.asked.push_str(&case.target);
+        self.own.asked.push_str(&String::from_utf8_lossy(&case.body[..case.body.len().min(4096)]));
+        case.send(&self.system).await.unwrap_or_else(|why| panic!("{}: {}: {why}", self.name, case.line()))
+    }
+
+    /// The event log, but for what differs by nature: ids of events, times, traces.
+    async fn events(&mut self) -> Vec<Value> {
+        let text = self.system.run(&["events", "tail", "--once", "--last", "1000", "--json"]).await;
+        let each = text.lines().map(|l| serde_json::from_str::<Value>(l).expect("an event is JSON"));
+        let kept = ["source", "type", "dataversion", "subject", "aggregateversion", "data"];
+        each.map(|e| self.own.mapped(kept.map(|key| e[key].clone()).into())).collect()
+    }
+}
+
+/// Stands for the operator's token until a side is asked.
+const OPERATOR: &str = "Bearer operator";
+
+/// Asks both sides and says what differs. Answers what the local one said.
+async fn compare(local: &mut Side, remote: &mut Side, step: &Step, differences: &mut Vec<String>) -> Answer {
+    let (here, there) = tokio::join!(local.ask(&step.case), remote.ask(&step.case));
+    let (seen_here, seen_there) = (local.own.seen(&here), remote.own.seen(&there));
+    let what = format!("{}: {}", step.operation, step.case.line());
+    if seen_here != seen_there {
+        differences.push(format!("{what}\n    local  {seen_here:.400}\n    remote {seen_there:.400}"));
+    }
+    let module = step.operation.split('.').next().unwrap_or_default();
+    for (side, answer) in [(&*local, &here), (&*remote, &there)] {
+        let served = answer.served(module);
+        // What gets no further than the gateway has no server timing: nobody was asked.
+        if !served.is_empty() && served != side.name && here.status != 413 {
+            differences.push(format!("{what}\n    the {} side was answered by: {served}", side.name));
+        }
+        if let Expect::Status(expected) = step.case.expect
+            && answer.status != expected
+        {
+            differences.push(format!("{what}\n    {}: {} and not {expected}", side.name, answer.status));
+        }
+    }
+    here
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_sides_answer_alike_and_do_the_same() {
+    let mut random = seed("both_sides_answer_alike_and_do_the_same");
+    let (mut local, mut remote) = tokio::join!(Side::start("local"), Side::start("remote"));
+    let mut differences = Vec::new();
+    let mut asked = 0;
+    for module in MODULES {
+        let mut steps = scenario::of(module, OPERATOR.trim_start_matches("Bearer "), &mut random);
+        steps.retain(|step| step.case.target.parse::<http::Uri>().is_ok());
+        for step in &steps {
+            asked += 1;
+            let mut answer = compare(&mut local, &mut remote, step, &mut differences).await;
+            if step.case.method != Method::GET || answer.status != 200 {
+                continue;
+            }
+            let tag = answer.header("etag").to_owned();
+            if !tag.is_empty() {
+                let case = step.case.but("what the caller has already", Expect::Status(304)).header("if-none-match", Some(&tag));
+                let again = Step { case, ..step.clone() };
+                compare(&mut local, &mut remote, &again, &mut differences).await;
+            }
+            for _ in 0..PAGES {
+                let link = answer.header("link").to_owned();
+                let Some(query) = link.strip_prefix('<').and_then(|l| l.split('>').next()) else { break };
+                let path = step.case.target.split('?').next().unwrap_or_default();
+                let case = step.case.but("the next page", Expect::Status(200)).target(format!("{path}{query}"));
+                answer = compare(&mut local, &mut remote, &Step { case, ..step.clone() }, &mut differences).await;
+            }
+        }
+    }
+    println!("{asked} requests on each side");
+    bodies_in_chunks(&local, &remote, &[0, 900 << 10], &mut differences).await;
+    let some = differences.len().min(20);
+    assert!(differences.is_empty(), "{} differences, among them:\n{}", differences.len(), differences[..some].join("\n"));
+
+    let (here, there) = (local.events().await, remote.events().await);
+    assert!(!here.is_empty(), "nothing happened");
+    let first = here.iter().zip(&there).position(|(a, b)| a != b);
+    if let Some(n) = first {
+        panic!("event {n} differs\n  local  {}\n  remote {}", here[n], there[n]);
+    }
+    assert_eq!(here.len(), there.len(), "one side has more events");
+    for side in [&local, &remote] {
+        let log = side.system.log();
+        assert!(!log.contains("panicked"), "{}: {log}", side.name);
+    }
+    every_operation_was_asked_remotely(&remote).await;
+}
+
+/// Nobody knows how long a body in chunks is before its end. One that is too long is the fault of its sender alone: the
+/// service answers the next request as before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn too_large_a_body_in_chunks_is_refused_alike() {
+    let (local, remote) = tokio::join!(Side::start("local"), Side::start("remote"));
+    let mut differences = Vec::new();
+    bodies_in_chunks(&local, &remote, &[0, 2 << 20, 0], &mut differences).await;
+    assert!(differences.is_empty(), "{differences:#?}");
+}
+
+/// Asks every operation with so many bytes more than its body needs.
+async fn bodies_in_chunks(local: &Side, remote: &Side, sizes: &[usize], differences: &mut Vec<String>) {
+    for operation in every_operation() {
+        let case = valid(&operation, "", None, 1);
+        let body = String::from_utf8_lossy(&case.body).into_owned();
+        let line = format!("{} {}", case.method, case.target);
+        let headers = "content-type: application/json\r\ntransfer-encoding: chunked\r\n";
+        for &more in sizes {
+            let chunks = raw::chunked(&body, more);
+            let ask = async |side: &Side| {
+                raw::send(&side.system, &raw::request(&line, &side.token, headers, &chunks)).await.map(|a| a.status)
+            };
+            let (here, there) = (ask(local).await, ask(remote).await);
+            if here != there || (more > 1 << 20 && here != Some(413)) {
+                differences.push(format!("{} with {more} bytes more in chunks: {here:?} and {there:?}", operation.id));
+            }
+        }
+    }
+}
+
+/// The suite proves nothing about an operation that the service was never asked.
+async fn every_operation_was_asked_remotely(remote: &Side) {
+    for module in MODULES {
+        let status = remote.system.status(module.contract.name).await;
+        let answered = status["answered"]["remote"].as_u64().unwrap_or_default();
+        assert!(answered > operations(module).len() as u64 * 10, "{}: {answered} calls went to the service", module.contract.name);
+    }
+}
