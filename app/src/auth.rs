@@ -14,7 +14,9 @@ use crate::identity::{KeyRing, Tokens, Verifier};
 
 /// The bearer token of a request; an error when the header is there and is none.
 pub fn bearer(headers: &HeaderMap) -> Result<Option<&str>, String> {
-    let Some(value) = headers.get(AUTHORIZATION) else { return Ok(None) };
+    let Some(value) = headers.get(AUTHORIZATION) else {
+        return Ok(None);
+    };
     let text = value.to_str().unwrap_or_default();
     match text.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty() => {
@@ -83,12 +85,18 @@ impl Authenticate for ServiceDoor {
     fn authenticate<'a>(&'a self, headers: &'a HeaderMap) -> Authenticated<'a> {
         match bearer(headers) {
             Ok(Some(token)) => Authenticated::Later(Box::pin(async move {
-                self.0.verify(token).await.map(|claims| claims.principal.clone()).map_err(|e| match e.is_temporary() {
-                    true => NotKnown::NotNow(e.to_string()),
-                    false => NotKnown::Refused(e.to_string()),
-                })
+                self.0
+                    .verify(token)
+                    .await
+                    .map(|claims| claims.principal.clone())
+                    .map_err(|e| match e.is_temporary() {
+                        true => NotKnown::NotNow(e.to_string()),
+                        false => NotKnown::Refused(e.to_string()),
+                    })
             })),
-            Ok(None) => Authenticated::Now(Err("this process asks for a token that the monolith signed".to_owned().into())),
+            Ok(None) => Authenticated::Now(Err("this process asks for a token that the monolith signed"
+                .to_owned()
+                .into())),
             Err(why) => Authenticated::Now(Err(why.into())),
         }
     }

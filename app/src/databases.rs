@@ -32,7 +32,9 @@ pub async fn migrate(db: &Db) -> Result<u32, String> {
 /// Opens the schema as it is. `make` makes schema and role on PostgreSQL where they are missing.
 pub async fn connect(settings: &Settings, schema: &str, make: bool) -> Result<Db, String> {
     let url = url(settings, schema, make).await?;
-    Db::open(&url, schema, DbOptions::default()).await.map_err(|e| e.to_string())
+    Db::open(&url, schema, DbOptions::default())
+        .await
+        .map_err(|e| e.to_string())
 }
 
 /// The address of the schema's database. It may carry a password.
@@ -47,7 +49,9 @@ pub async fn url(settings: &Settings, schema: &str, make: bool) -> Result<String
     let server = server.expose();
     let password = derive_role_password(&key, schema);
     if make {
-        provision::provision(server, schema, &password).await.map_err(|e| e.to_string())
+        provision::provision(server, schema, &password)
+            .await
+            .map_err(|e| e.to_string())
     } else {
         provision::role_url(server, schema, &password).map_err(|e| e.to_string())
     }
@@ -55,6 +59,8 @@ pub async fn url(settings: &Settings, schema: &str, make: bool) -> Result<String
 
 fn sqlite(folder: &Path, schema: &str) -> Result<String, String> {
     let file = folder.join(format!("{schema}.db"));
-    let file = file.to_str().ok_or_else(|| format!("the data folder's name {} is not UTF-8", folder.display()))?;
+    let file = file
+        .to_str()
+        .ok_or_else(|| format!("the data folder's name {} is not UTF-8", folder.display()))?;
     Ok(format!("sqlite:{file}"))
 }

@@ -26,7 +26,10 @@ pub fn router() -> Router {
         .route("/docs", get(|| async { Redirect::permanent("/docs/") }))
         .route("/docs/", get(move || file("index.html".to_owned(), index.clone())))
         .route("/docs/openapi/{document}", get(document))
-        .route("/docs/{*file}", get(move |Path(path): Path<String>| file(path, config.clone())))
+        .route(
+            "/docs/{*file}",
+            get(move |Path(path): Path<String>| file(path, config.clone())),
+        )
 }
 
 fn document_path(name: &str, version: u32) -> String {
@@ -34,12 +37,18 @@ fn document_path(name: &str, version: u32) -> String {
 }
 
 async fn document(Path(document): Path<String>) -> Response {
-    let wanted = MODULES.iter().find(|m| format!("{}-v{}.json", m.contract.name, m.contract.version) == document);
+    let wanted = MODULES
+        .iter()
+        .find(|m| format!("{}-v{}.json", m.contract.name, m.contract.version) == document);
     match wanted {
         Some(module) => Json((module.contract.openapi)()).into_response(),
         None => {
             let all = modules::names().join(", ");
-            (StatusCode::NOT_FOUND, format!("No such document; there is one for each of: {all}\n")).into_response()
+            (
+                StatusCode::NOT_FOUND,
+                format!("No such document; there is one for each of: {all}\n"),
+            )
+                .into_response()
         }
     }
 }

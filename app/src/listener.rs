@@ -5,17 +5,20 @@ use std::{convert::Infallible, future::Future, io, net::SocketAddr, pin::Pin, sy
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
-use hyper::{body::Incoming, service::service_fn};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
 };
+use socket2::SockRef;
 use strangler::body::{AnswerBody, BodyError};
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 
-/// How long a client may take to send a request's headers.
+/// How long a client may take to send a request's headers, counted from the answer before.
 const HEADERS: Duration = Duration::from_secs(10);
+/// How long a client may leave an answer unread.
+const STALLED: Duration = Duration::from_secs(30);
 
 /// The body of any answer: an operation's, or a page's.
 pub enum AnyBody {
@@ -78,10 +81,10 @@ where
 {
     let places = Arc::new(Semaphore::new(connections));
     let graceful = GracefulShutdown::new();
-    let mut server = auto::Builder::new(TokioExecutor::new());
-    // hyper's own limit of 100 header fields stays: any other costs an allocation for every request.
-    server.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
-    server.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30)).max_concurrent_streams(100);
+    // HTTP/1.1 alone: telling it from HTTP/2 would mean to wait for a first byte without a bound. hyper's own limit of 100
+    // header fields stays: any other costs an allocation for every request.
+    let mut server = http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(HEADERS);
     loop {
         let place = tokio::select! {
             () = stop.cancelled() => break,
@@ -100,23 +103,29 @@ where
                 continue;
             }
         };
-        _ = socket.set_nodelay(true);
+        // A client that does not read its answer is hung up on, in the kernel; the others must not wait for its place.
+        let options = SockRef::from(&socket);
+        _ = options.set_tcp_nodelay(true);
+        _ = options.set_tcp_user_timeout(Some(STALLED));
         let handle = handle.clone();
         let service = service_fn(move |request| {
             let answer = handle(request);
             async move { Ok::<_, Infallible>(answer.await) }
         });
-        let connection = server.serve_connection_with_upgrades(TokioIo::new(socket), service).into_owned();
+        let connection = server.serve_connection(TokioIo::new(socket), service);
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = connection.await {
-                tracing::debug!(error, "a connection ended early");
+                tracing::debug!(%error, "a connection ended early");
             }
             drop(place);
         });
     }
     drop(listener);
     if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
-        tracing::warn!(grace_ms = grace.as_millis(), "requests were still under way when the time to finish them was over");
+        tracing::warn!(
+            grace_ms = grace.as_millis(),
+            "requests were still under way when the time to finish them was over"
+        );
     }
 }

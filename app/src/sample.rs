@@ -23,23 +23,52 @@ const ACTS: [(&str, &str); 12] = [
 ];
 
 /// A venue's name, city, time zone, and its sections: name, rows, seats per row, price in cents.
-type VenueRow = (&'static str, &'static str, &'static str, &'static [(&'static str, u32, u32, i64)]);
+type VenueRow = (
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static [(&'static str, u32, u32, i64)],
+);
 
 const VENUES: [VenueRow; 5] = [
     (
         "Stadthalle am Fluss",
         "Vienna",
         "Europe/Vienna",
-        &[("Stalls", 24, 30, 6500), ("Circle", 10, 28, 4500), ("Balcony", 8, 26, 2900), ("Boxes", 2, 12, 9800)],
+        &[
+            ("Stalls", 24, 30, 6500),
+            ("Circle", 10, 28, 4500),
+            ("Balcony", 8, 26, 2900),
+            ("Boxes", 2, 12, 9800),
+        ],
     ),
-    ("The Cellar", "Prague", "Europe/Prague", &[("Tables", 6, 8, 2400), ("Bar", 1, 14, 1600)]),
-    ("Teatro del Sol", "Valencia", "Europe/Madrid", &[("Platea", 18, 22, 5200), ("Anfiteatro", 9, 20, 3100)]),
-    ("Glasshouse", "Reykjavík", "Atlantic/Reykjavik", &[("Floor", 12, 16, 3900)]),
+    (
+        "The Cellar",
+        "Prague",
+        "Europe/Prague",
+        &[("Tables", 6, 8, 2400), ("Bar", 1, 14, 1600)],
+    ),
+    (
+        "Teatro del Sol",
+        "Valencia",
+        "Europe/Madrid",
+        &[("Platea", 18, 22, 5200), ("Anfiteatro", 9, 20, 3100)],
+    ),
+    (
+        "Glasshouse",
+        "Reykjavík",
+        "Atlantic/Reykjavik",
+        &[("Floor", 12, 16, 3900)],
+    ),
     (
         "Open Air on the Hill",
         "Lisbon",
         "Europe/Lisbon",
-        &[("Front", 10, 40, 7200), ("Middle", 20, 50, 4800), ("Lawn", 30, 60, 2500)],
+        &[
+            ("Front", 10, 40, 7200),
+            ("Middle", 20, 50, 4800),
+            ("Lawn", 30, 60, 2500),
+        ],
     ),
 ];
 
@@ -59,7 +88,10 @@ pub async fn load(catalog: &dyn Catalog, cx: &Cx, now: DateTime<Utc>) -> Result<
     let read = |e: serde_json::Error| format!("the sample season itself: {e}");
     for (n, (name, genre)) in ACTS.iter().enumerate() {
         let draft: ActDraft = serde_json::from_value(json!({"name": name, "genre": genre})).map_err(read)?;
-        catalog.announce_act(cx, ActId(id(1, n)), None, draft).await.map_err(word)?;
+        catalog
+            .announce_act(cx, ActId(id(1, n)), None, draft)
+            .await
+            .map_err(word)?;
     }
     for (n, (name, city, time_zone, sections)) in VENUES.iter().enumerate() {
         let sections: Vec<_> = sections
@@ -68,7 +100,10 @@ pub async fn load(catalog: &dyn Catalog, cx: &Cx, now: DateTime<Utc>) -> Result<
             .collect();
         let body = json!({"name": name, "city": city, "time_zone": time_zone, "sections": sections});
         let draft: VenueDraft = serde_json::from_value(body).map_err(read)?;
-        catalog.register_venue(cx, VenueId(id(2, n)), None, draft).await.map_err(word)?;
+        catalog
+            .register_venue(cx, VenueId(id(2, n)), None, draft)
+            .await
+            .map_err(word)?;
     }
     for n in 0..SHOWS {
         let draft = show(n, now)?;
@@ -85,12 +120,20 @@ fn show(n: usize, now: DateTime<Utc>) -> Result<ShowDraft, String> {
     let (act, venue) = (n * 7 % ACTS.len(), n * 3 % VENUES.len());
     let hour = if n.is_multiple_of(2) { (19, 30) } else { (20, 0) };
     let day = now.date_naive() + Days::new(7 + n as u64 * 14 / 3);
-    let starts = day.and_hms_opt(hour.0, hour.1, 0).ok_or("the sample season's hours")?.and_utc();
+    let starts = day
+        .and_hms_opt(hour.0, hour.1, 0)
+        .ok_or("the sample season's hours")?
+        .and_utc();
     let prices = VENUES[venue].3.iter().map(|(section, _, _, cents)| {
         let section = (*section).try_into()?;
         let price = Money::new(cents + (n as i64 % 4) * 300, "EUR".to_owned().try_into()?)?;
         Ok(SectionPrice { section, price })
     });
     let prices = prices.collect::<Result<_, String>>()?;
-    ShowDraft::new(ActId(id(1, act)), VenueId(id(2, venue)), Time::try_from(starts)?, prices)
+    ShowDraft::new(
+        ActId(id(1, act)),
+        VenueId(id(2, venue)),
+        Time::try_from(starts)?,
+        prices,
+    )
 }

@@ -22,8 +22,15 @@ impl MigrationTrait for Catalog0001 {
             table.col(uuid("id").primary_key()).col(big_integer("version"));
             table
         };
-        manager.create_table(head("acts").col(text("name")).col(text("genre")).take()).await?;
-        let venues = head("venues").col(text("name")).col(text("city")).col(text("time_zone")).col(text("sections")).take();
+        manager
+            .create_table(head("acts").col(text("name")).col(text("genre")).take())
+            .await?;
+        let venues = head("venues")
+            .col(text("name"))
+            .col(text("city"))
+            .col(text("time_zone"))
+            .col(text("sections"))
+            .take();
         manager.create_table(venues).await?;
         let shows = head("shows")
             .col(uuid("act"))
@@ -35,9 +42,20 @@ impl MigrationTrait for Catalog0001 {
             .foreign_key(ForeignKey::create().from("shows", "venue").to("venues", "id"))
             .take();
         manager.create_table(shows).await?;
-        let by_time = Index::create().name("shows_by_time").table("shows").col("starts_at").col("id").take();
+        let by_time = Index::create()
+            .name("shows_by_time")
+            .table("shows")
+            .col("starts_at")
+            .col("id")
+            .take();
         manager.create_index(by_time).await?;
-        let by_act = Index::create().name("shows_by_act").table("shows").col("act").col("starts_at").col("id").take();
+        let by_act = Index::create()
+            .name("shows_by_act")
+            .table("shows")
+            .col("act")
+            .col("starts_at")
+            .col("id")
+            .take();
         manager.create_index(by_act).await
     }
 }

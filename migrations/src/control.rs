@@ -46,7 +46,11 @@ impl MigrationTrait for Control0001 {
             .col(timestamp_with_time_zone("at"))
             .take();
         manager.create_table(happened).await?;
-        let marks = Table::create().table("marks").col(text("name").primary_key()).col(timestamp_with_time_zone("at")).take();
+        let marks = Table::create()
+            .table("marks")
+            .col(text("name").primary_key())
+            .col(timestamp_with_time_zone("at"))
+            .take();
         manager.create_table(marks).await
     }
 }

@@ -39,7 +39,10 @@ impl Outgoing {
         if body.is_end_stream() {
             return Self::Full(Bytes::new());
         }
-        Self::Stream(Arc::new(Stream { body: Mutex::new(Limited::new(body, limit)), touched: AtomicBool::new(false) }))
+        Self::Stream(Arc::new(Stream {
+            body: Mutex::new(Limited::new(body, limit)),
+            touched: AtomicBool::new(false),
+        }))
     }
 
     /// Whether it can be sent (again): nobody has read any of it.

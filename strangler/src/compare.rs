@@ -50,7 +50,12 @@ fn walk(local: &Value, remote: &Value, path: &mut String, found: &mut Vec<Differ
         return;
     }
     let mut differ = |path: &str, kind, local: &Value, remote: &Value| {
-        found.push(Difference { path: path.to_owned(), kind, local: local.clone(), remote: remote.clone() });
+        found.push(Difference {
+            path: path.to_owned(),
+            kind,
+            local: local.clone(),
+            remote: remote.clone(),
+        });
     };
     match (local, remote) {
         (Value::Object(l), Value::Object(r)) => {
@@ -117,23 +122,47 @@ mod tests {
     use super::{DifferenceKind as Kind, *};
 
     fn kinds(local: Value, remote: Value) -> Vec<(String, DifferenceKind)> {
-        differences(&local, &remote).into_iter().map(|d| (d.path, d.kind)).collect()
+        differences(&local, &remote)
+            .into_iter()
+            .map(|d| (d.path, d.kind))
+            .collect()
     }
 
     #[test]
     fn each_kind_is_told() {
         let local = json!({"a": 1, "b": {"c": "x"}, "list": [1, 2, 3]});
         assert_eq!(kinds(local.clone(), local.clone()), []);
-        assert_eq!(kinds(local.clone(), json!({"a": 2, "b": {"c": "x"}, "list": [1, 2, 3]})), [("/a".into(), Kind::Value)]);
-        assert_eq!(kinds(local.clone(), json!({"a": "1", "b": {"c": "x"}, "list": [1, 2, 3]})), [("/a".into(), Kind::Type)]);
-        assert_eq!(kinds(local.clone(), json!({"a": 1, "b": {}, "list": [1, 2, 3]})), [("/b/c".into(), Kind::Missing)]);
         assert_eq!(
-            kinds(local.clone(), json!({"a": 1, "b": {"c": "x", "d/e": 0}, "list": [1, 2, 3]})),
+            kinds(local.clone(), json!({"a": 2, "b": {"c": "x"}, "list": [1, 2, 3]})),
+            [("/a".into(), Kind::Value)]
+        );
+        assert_eq!(
+            kinds(local.clone(), json!({"a": "1", "b": {"c": "x"}, "list": [1, 2, 3]})),
+            [("/a".into(), Kind::Type)]
+        );
+        assert_eq!(
+            kinds(local.clone(), json!({"a": 1, "b": {}, "list": [1, 2, 3]})),
+            [("/b/c".into(), Kind::Missing)]
+        );
+        assert_eq!(
+            kinds(
+                local.clone(),
+                json!({"a": 1, "b": {"c": "x", "d/e": 0}, "list": [1, 2, 3]})
+            ),
             [("/b/d~1e".into(), Kind::Extra)]
         );
-        assert_eq!(kinds(local.clone(), json!({"a": 1, "b": {"c": "x"}, "list": [1, 2]})), [("/list".into(), Kind::Length)]);
-        assert_eq!(kinds(local.clone(), json!({"a": 1, "b": {"c": "x"}, "list": [3, 2, 1]})), [("/list".into(), Kind::Order)]);
-        assert_eq!(kinds(local, json!({"a": 1, "b": {"c": "x"}, "list": [1, 9, 3]})), [("/list/1".into(), Kind::Value)]);
+        assert_eq!(
+            kinds(local.clone(), json!({"a": 1, "b": {"c": "x"}, "list": [1, 2]})),
+            [("/list".into(), Kind::Length)]
+        );
+        assert_eq!(
+            kinds(local.clone(), json!({"a": 1, "b": {"c": "x"}, "list": [3, 2, 1]})),
+            [("/list".into(), Kind::Order)]
+        );
+        assert_eq!(
+            kinds(local, json!({"a": 1, "b": {"c": "x"}, "list": [1, 9, 3]})),
+            [("/list/1".into(), Kind::Value)]
+        );
         assert_eq!(kinds(json!([]), json!({})), [(String::new(), Kind::Type)]);
     }
 

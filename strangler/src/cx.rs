@@ -56,11 +56,17 @@ pub struct Principal {
 
 impl Principal {
     /// Somebody unknown, who may do what anybody may.
-    pub const ANYBODY: Self = Self { subject: None, scopes: Scopes::None };
+    pub const ANYBODY: Self = Self {
+        subject: None,
+        scopes: Scopes::None,
+    };
 
     /// A known principal with these scopes.
     pub fn known(subject: &str, scopes: Scopes) -> Self {
-        Self { subject: Some(subject.into()), scopes }
+        Self {
+            subject: Some(subject.into()),
+            scopes,
+        }
     }
 }
 
@@ -88,12 +94,21 @@ impl fmt::Debug for Trace {
 impl Trace {
     /// A new trace that starts here.
     pub fn start() -> Self {
-        Self { trace_id: rand::random::<u128>() | 1, span_id: rand::random::<u64>() | 1, flags: 1, state: None, baggage: None }
+        Self {
+            trace_id: rand::random::<u128>() | 1,
+            span_id: rand::random::<u64>() | 1,
+            flags: 1,
+            state: None,
+            baggage: None,
+        }
     }
 
     /// A new span in the same trace.
     pub fn child(&self) -> Self {
-        Self { span_id: rand::random::<u64>() | 1, ..self.clone() }
+        Self {
+            span_id: rand::random::<u64>() | 1,
+            ..self.clone()
+        }
     }
 
     /// Reads `traceparent` (version 00, and later ones as far as 00 goes). `None` when it is malformed: a new trace
@@ -113,7 +128,13 @@ impl Trace {
         }
         let trace_id = u128::from_str_radix(trace, 16).ok().filter(|&t| t != 0)?;
         let span_id = u64::from_str_radix(span, 16).ok().filter(|&s| s != 0)?;
-        Some(Self { trace_id, span_id, flags: u8::from_str_radix(flags, 16).ok()? & 1, state: None, baggage: None })
+        Some(Self {
+            trace_id,
+            span_id,
+            flags: u8::from_str_radix(flags, 16).ok()? & 1,
+            state: None,
+            baggage: None,
+        })
     }
 
     /// The `traceparent` header's value: 55 bytes of ASCII.
@@ -332,12 +353,15 @@ impl Cx {
 
 /// The value of a cookie.
 pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get_all(http::header::COOKIE).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(';')).find_map(
-        |pair| {
+    headers
+        .get_all(http::header::COOKIE)
+        .iter()
+        .filter_map(|v| v.to_str().ok())
+        .flat_map(|v| v.split(';'))
+        .find_map(|pair| {
             let (key, value) = pair.trim().split_once('=')?;
             (key == name && !value.is_empty() && value.len() <= 256).then_some(value)
-        },
-    )
+        })
 }
 
 #[cfg(test)]
@@ -374,7 +398,11 @@ mod tests {
         let cx = Cx::from_headers(&headers, Principal::ANYBODY, Duration::from_secs(1), false);
         assert!(cx.time_left().is_some_and(|t| t <= Duration::from_secs(1)));
         headers.insert(REQUEST_TIMEOUT, HeaderValue::from_static("NaN"));
-        assert!(Cx::from_headers(&headers, Principal::ANYBODY, Duration::from_secs(1), false).time_left().is_some());
+        assert!(
+            Cx::from_headers(&headers, Principal::ANYBODY, Duration::from_secs(1), false)
+                .time_left()
+                .is_some()
+        );
         headers.insert(REQUEST_TIMEOUT, HeaderValue::from_static("0"));
         let cx = Cx::from_headers(&headers, Principal::ANYBODY, Duration::from_secs(1), false);
         assert_eq!(cx.time_left(), Some(Duration::ZERO));

@@ -62,21 +62,31 @@ impl FaultKind {
     fn parts(self) -> (u16, &'static str, &'static str) {
         match self {
             Self::Malformed => (400, "urn:problem-type:way:malformed", "The request cannot be read"),
-            Self::Invalid => (422, "urn:problem-type:way:invalid", "The request says something that cannot be"),
+            Self::Invalid => (
+                422,
+                "urn:problem-type:way:invalid",
+                "The request says something that cannot be",
+            ),
             Self::Unauthenticated => (401, "urn:problem-type:way:unauthenticated", "A valid token is needed"),
             Self::Forbidden => (403, "urn:problem-type:way:forbidden", "The token does not allow this"),
             Self::NoSuchPath => (404, "urn:problem-type:way:no-such-path", "Nothing is at this path"),
             Self::MethodNotAllowed => (405, "urn:problem-type:way:method-not-allowed", "Not with this method"),
             Self::TooLarge => (413, "urn:problem-type:way:too-large", "The request is too large"),
-            Self::UnsupportedMediaType => {
-                (415, "urn:problem-type:way:unsupported-media-type", "The body's media type is not read here")
-            }
+            Self::UnsupportedMediaType => (
+                415,
+                "urn:problem-type:way:unsupported-media-type",
+                "The body's media type is not read here",
+            ),
             Self::TooMany => (429, "urn:problem-type:way:too-many", "Too many requests"),
             Self::TimedOut => (504, "urn:problem-type:way:timed-out", "The request's time is used up"),
             Self::Shed => (503, "urn:problem-type:way:shed", "Too much is under way"),
             Self::Unavailable => (503, "urn:problem-type:way:unavailable", "Nobody is there to answer"),
             Self::Unreachable => (502, "urn:problem-type:way:unreachable", "The service did not answer"),
-            Self::BadAnswer => (502, "urn:problem-type:way:bad-answer", "The service's answer cannot be understood"),
+            Self::BadAnswer => (
+                502,
+                "urn:problem-type:way:bad-answer",
+                "The service's answer cannot be understood",
+            ),
             Self::Broken => (500, "urn:problem-type:way:broken", "Something broke here"),
         }
     }
@@ -111,7 +121,11 @@ impl Fault {
             kind,
             FaultKind::TimedOut | FaultKind::Unreachable | FaultKind::BadAnswer | FaultKind::Broken
         );
-        Self { kind, detail: detail.into(), harmless }
+        Self {
+            kind,
+            detail: detail.into(),
+            harmless,
+        }
     }
 
     /// The same fault of a call that certainly had no effect.
@@ -139,7 +153,11 @@ impl Fault {
     pub fn of_the_other_side(&self) -> bool {
         matches!(
             self.kind,
-            FaultKind::Unavailable | FaultKind::Unreachable | FaultKind::BadAnswer | FaultKind::Shed | FaultKind::Broken
+            FaultKind::Unavailable
+                | FaultKind::Unreachable
+                | FaultKind::BadAnswer
+                | FaultKind::Shed
+                | FaultKind::Broken
         )
     }
 
@@ -197,7 +215,10 @@ impl<E: ContractError> Failure<E> {
             return Self::Module(error);
         }
         Self::Way(Fault::from_problem(problem).unwrap_or_else(|| {
-            let detail = format!("problem {} (status {}) is none that its contract names", problem.kind, problem.status);
+            let detail = format!(
+                "problem {} (status {}) is none that its contract names",
+                problem.kind, problem.status
+            );
             Fault::new(FaultKind::BadAnswer, detail)
         }))
     }

@@ -100,7 +100,11 @@ pub struct Gateway {
 
 /// What a path leads to.
 enum Found<'a> {
-    Operation { mount: &'a Mount, index: usize, params: matchit::Params<'a, 'a> },
+    Operation {
+        mount: &'a Mount,
+        index: usize,
+        params: matchit::Params<'a, 'a>,
+    },
     OtherMethods(&'a Methods),
     Nothing,
 }
@@ -132,14 +136,26 @@ impl Gateway {
         for (path, methods) in all {
             paths.insert(&path, methods).map_err(|e| format!("{path}: {e}"))?;
         }
-        Ok(Self { paths, mounts, authenticate, edge, limits })
+        Ok(Self {
+            paths,
+            mounts,
+            authenticate,
+            edge,
+            limits,
+        })
     }
 
     fn find<'a>(&'a self, method: &Method, path: &'a str) -> Found<'a> {
-        let Ok(at) = self.paths.at(path) else { return Found::Nothing };
+        let Ok(at) = self.paths.at(path) else {
+            return Found::Nothing;
+        };
         let method = if *method == Method::HEAD { &Method::GET } else { method };
         match at.value.iter().find(|(m, ..)| m == method) {
-            Some(&(_, mount, index)) => Found::Operation { mount: &self.mounts[mount], index, params: at.params },
+            Some(&(_, mount, index)) => Found::Operation {
+                mount: &self.mounts[mount],
+                index,
+                params: at.params,
+            },
             None => Found::OtherMethods(at.value),
         }
     }
@@ -166,7 +182,14 @@ impl Gateway {
             }
         };
         let cx = cx(principal);
-        let call = Call { gateway: self, mount, index, cx: &cx, parts: &parts, params: &params };
+        let call = Call {
+            gateway: self,
+            mount,
+            index,
+            cx: &cx,
+            parts: &parts,
+            params: &params,
+        };
         let span = tracing::error_span!("request", trace_id = %cx.trace().id(), operation = call.operation().id);
         tracing::Instrument::instrument(call.answer(body), span).await
     }
@@ -175,7 +198,11 @@ impl Gateway {
     async fn admit<'a>(&'a self, parts: &'a http::request::Parts) -> Result<Admitted<'a>, Box<Answered>> {
         let refused = |kind, why| Box::new(Answered::from(Fault::new(kind, why)));
         let path = parts.uri.path();
-        let found = if path.len() > PATH_LIMIT { Found::Nothing } else { self.find(&parts.method, path) };
+        let found = if path.len() > PATH_LIMIT {
+            Found::Nothing
+        } else {
+            self.find(&parts.method, path)
+        };
         let (mount, index, params) = match found {
             Found::Operation { mount, index, params } => (mount, index, params),
             Found::Nothing => {
@@ -241,14 +268,20 @@ impl Call<'_> {
         if self.gateway.limits.server_timing {
             let took = began.elapsed().as_secs_f64() * 1e3;
             let entry = format!("{};desc=\"{side}\";dur={took:.2}", self.contract().name);
-            answer.headers_mut().extend(HeaderValue::from_str(&entry).map(|v| (SERVER_TIMING, v)));
+            answer
+                .headers_mut()
+                .extend(HeaderValue::from_str(&entry).map(|v| (SERVER_TIMING, v)));
         }
         answer
     }
 
     fn too_large(&self, body: &Incoming) -> Option<Fault> {
         let limit = self.gateway.limits.body;
-        let length = self.parts.headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
+        let length = self
+            .parts
+            .headers
+            .get(CONTENT_LENGTH)
+            .and_then(|v| v.to_str().ok()?.parse().ok());
         let length: u64 = length.unwrap_or(0).max(body.size_hint().lower());
         (length > limit as u64).then(|| too_large(limit))
     }
@@ -308,7 +341,10 @@ impl Call<'_> {
                 // Its connection can be used again only when its answer was read to the end.
                 let status = answer.status();
                 _ = read(self.cx, answer, 1 << 20).await;
-                Fault::new(FaultKind::Unreachable, format!("the service answered {}", status.as_u16()))
+                Fault::new(
+                    FaultKind::Unreachable,
+                    format!("the service answered {}", status.as_u16()),
+                )
             }
             Err(fault) => fault,
         };
@@ -331,13 +367,24 @@ impl Call<'_> {
             Ok(body) => body,
             Err(fault) => return fault.into(),
         };
-        let asked =
-            Asked { params: self.params, query: self.parts.uri.query(), headers: &self.parts.headers, body: &body };
-        match AssertUnwindSafe(self.mount.server.serve(self.index, cx, asked)).catch_unwind().await {
+        let asked = Asked {
+            params: self.params,
+            query: self.parts.uri.query(),
+            headers: &self.parts.headers,
+            body: &body,
+        };
+        match AssertUnwindSafe(self.mount.server.serve(self.index, cx, asked))
+            .catch_unwind()
+            .await
+        {
             Ok(answer) => answer,
             Err(_) => {
                 let id = self.operation().id;
-                Fault::new(FaultKind::Broken, format!("{id} broke; the log has the cause under this trace")).into()
+                Fault::new(
+                    FaultKind::Broken,
+                    format!("{id} broke; the log has the cause under this trace"),
+                )
+                .into()
             }
         }
     }
@@ -346,12 +393,18 @@ impl Call<'_> {
         if let Outgoing::Full(bytes) = body {
             return Ok(bytes);
         }
-        let deadline = cx.deadline().unwrap_or_else(|| Instant::now() + self.gateway.limits.budget);
+        let deadline = cx
+            .deadline()
+            .unwrap_or_else(|| Instant::now() + self.gateway.limits.budget);
         match tokio::time::timeout_at(deadline.into(), body.collect()).await {
             Ok(Ok(bytes)) => Ok(bytes),
             Ok(Err(e)) if e.is::<http_body_util::LengthLimitError>() => Err(too_large(self.gateway.limits.body)),
             Ok(Err(_)) => Err(Fault::new(FaultKind::Malformed, "the body broke off")),
-            Err(_) => Err(Fault::new(FaultKind::TimedOut, "the body did not arrive within the request's budget").harmless()),
+            Err(_) => Err(Fault::new(
+                FaultKind::TimedOut,
+                "the body did not arrive within the request's budget",
+            )
+            .harmless()),
         }
     }
 
@@ -360,10 +413,30 @@ impl Call<'_> {
             return offer.skip(Skip::TooLarge);
         }
         let (index, seen) = (self.index, answer.clone());
-        let target = self.parts.uri.path_and_query().map_or_else(String::new, |t| t.as_str().to_owned());
+        let target = self
+            .parts
+            .uri
+            .path_and_query()
+            .map_or_else(String::new, |t| t.as_str().to_owned());
         // Conditional requests are compared as they were asked, or 304 would be held against 200.
-        let headers = self.parts.headers.get(IF_NONE_MATCH).map(|v| (IF_NONE_MATCH, v.clone())).into_iter().collect();
-        offer.fill(self.cx, move || (Ok(Ask { index, target, headers, body: Bytes::new() }), seen));
+        let headers = self
+            .parts
+            .headers
+            .get(IF_NONE_MATCH)
+            .map(|v| (IF_NONE_MATCH, v.clone()))
+            .into_iter()
+            .collect();
+        offer.fill(self.cx, move || {
+            (
+                Ok(Ask {
+                    index,
+                    target,
+                    headers,
+                    body: Bytes::new(),
+                }),
+                seen,
+            )
+        });
     }
 }
 

@@ -46,21 +46,24 @@ impl Guard {
             stats.refused.fetch_add(1, Relaxed);
             return Err(Failure::Way(fault));
         }
-        let ticket = Ticket { stats, purpose: cx.purpose, began, done: false };
+        let ticket = Ticket {
+            stats,
+            purpose: cx.purpose,
+            began,
+            done: false,
+        };
         let mut call = pin!(call);
         let first = poll_fn(|task| Poll::Ready(call.as_mut().poll(task))).await;
         let result = match (first, cx.deadline()) {
             (Poll::Ready(result), _) => result,
             (Poll::Pending, None) => call.await,
-            (Poll::Pending, Some(deadline)) => {
-                match tokio::time::timeout_at(deadline.into(), call).await {
-                    Ok(result) => result,
-                    Err(_) => {
-                        ticket.finish();
-                        return Err(Failure::Way(self.too_late(index)));
-                    }
+            (Poll::Pending, Some(deadline)) => match tokio::time::timeout_at(deadline.into(), call).await {
+                Ok(result) => result,
+                Err(_) => {
+                    ticket.finish();
+                    return Err(Failure::Way(self.too_late(index)));
                 }
-            }
+            },
         };
         ticket.finish();
         result.map_err(Failure::Module)
@@ -80,7 +83,9 @@ impl Guard {
         let id = self.contract.operations[index].id;
         Fault::new(
             FaultKind::TimedOut,
-            format!("{id} did not answer within the request's budget; it may have taken effect: ask again, or with more time"),
+            format!(
+                "{id} did not answer within the request's budget; it may have taken effect: ask again, or with more time"
+            ),
         )
     }
 }
@@ -89,7 +94,10 @@ impl Guard {
 pub fn authorise(auth: Auth, cx: &Cx) -> Result<(), Fault> {
     let known = || {
         cx.subject().map(|_| ()).ok_or_else(|| {
-            Fault::new(FaultKind::Unauthenticated, "send a valid token in the authorization header: `Bearer …`")
+            Fault::new(
+                FaultKind::Unauthenticated,
+                "send a valid token in the authorization header: `Bearer …`",
+            )
         })
     };
     match auth {
@@ -100,7 +108,10 @@ pub fn authorise(auth: Auth, cx: &Cx) -> Result<(), Fault> {
                 return Ok(());
             }
             known()?;
-            Err(Fault::new(FaultKind::Forbidden, format!("the token lacks the scope `{scope}`")))
+            Err(Fault::new(
+                FaultKind::Forbidden,
+                format!("the token lacks the scope `{scope}`"),
+            ))
         }
     }
 }

@@ -75,7 +75,12 @@ pub struct Registry {
 
 impl Default for Registry {
     fn default() -> Self {
-        Self { list: ArcSwap::default(), writing: Mutex::default(), turn: AtomicUsize::new(0), changed: watch::Sender::new(0) }
+        Self {
+            list: ArcSwap::default(),
+            writing: Mutex::default(),
+            turn: AtomicUsize::new(0),
+            changed: watch::Sender::new(0),
+        }
     }
 }
 
@@ -87,9 +92,16 @@ impl Registry {
             && known.registration == registration
         {
             known.seen();
-            return Heartbeat { stop: known.stop.load(Relaxed) };
+            return Heartbeat {
+                stop: known.stop.load(Relaxed),
+            };
         }
-        tracing::info!(module = registration.module, url = registration.url, pid = registration.pid, "an instance registered");
+        tracing::info!(
+            module = registration.module,
+            url = registration.url,
+            pid = registration.pid,
+            "an instance registered"
+        );
         self.write(|list| {
             list.retain(|i| i.registration.id != registration.id);
             list.push(Arc::new(Instance {
@@ -115,7 +127,12 @@ impl Registry {
                     let lost = i.silent_for() > lost_after;
                     if lost {
                         let r = &i.registration;
-                        tracing::warn!(module = r.module, url = r.url, pid = r.pid, "an instance is silent and was forgotten");
+                        tracing::warn!(
+                            module = r.module,
+                            url = r.url,
+                            pid = r.pid,
+                            "an instance is silent and was forgotten"
+                        );
                     }
                     !lost
                 });
@@ -145,7 +162,12 @@ impl Registry {
 
     /// Everybody who serves this module, in the order of registration.
     pub fn of(&self, module: &str) -> Vec<Arc<Instance>> {
-        self.list.load().iter().filter(|i| i.registration.module == module).cloned().collect()
+        self.list
+            .load()
+            .iter()
+            .filter(|i| i.registration.module == module)
+            .cloned()
+            .collect()
     }
 
     /// A healthy instance of the module at this contract version, in turn; never one of `but`.
@@ -157,13 +179,21 @@ impl Registry {
         };
         match list.iter().filter(fit).count() {
             0 => None,
-            n => list.iter().filter(fit).nth(self.turn.fetch_add(1, Relaxed) % n).cloned(),
+            n => list
+                .iter()
+                .filter(fit)
+                .nth(self.turn.fetch_add(1, Relaxed) % n)
+                .cloned(),
         }
     }
 
     /// Asks every process of this module that `extract` started to end, and says which.
     pub fn stop_extracted(&self, module: &str) -> Vec<Arc<Instance>> {
-        let ours: Vec<_> = self.of(module).into_iter().filter(|i| i.registration.extracted).collect();
+        let ours: Vec<_> = self
+            .of(module)
+            .into_iter()
+            .filter(|i| i.registration.extracted)
+            .collect();
         ours.iter().for_each(|i| i.stop.store(true, Relaxed));
         ours
     }
@@ -189,6 +219,9 @@ pub fn ready(registry: &Registry, module: &str, contract: u32) -> Result<(), Str
         )
     } else {
         let urls: Vec<_> = all.iter().map(|i| i.registration.url.as_str()).collect();
-        format!("no service of {module} is healthy ({}); see its /readyz, or start another", urls.join(", "))
+        format!(
+            "no service of {module} is healthy ({}); see its /readyz, or start another",
+            urls.join(", ")
+        )
     })
 }

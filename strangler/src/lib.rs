@@ -4,6 +4,9 @@
 //! the client and the switch. This crate knows nothing of what the modules are about, of databases or of a particular
 //! application: it must never depend on a module, on the kernel of a domain, or on the store.
 
+#[doc(hidden)]
+#[path = "rt.rs"]
+pub mod __rt;
 pub mod body;
 pub mod clock;
 pub mod compare;
@@ -20,9 +23,6 @@ pub mod pool;
 pub mod problem;
 pub mod remote;
 pub mod routes;
-#[doc(hidden)]
-#[path = "rt.rs"]
-pub mod __rt;
 pub mod stats;
 pub mod switch;
 pub mod wire;

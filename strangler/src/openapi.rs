@@ -45,14 +45,21 @@ impl Schemas {
             found.push((T::name().into_owned(), T::schema()));
         }
         self.add(found);
-        if generic { T::schema() } else { RefOr::Ref(Ref::from_schema_name(T::name())) }
+        if generic {
+            T::schema()
+        } else {
+            RefOr::Ref(Ref::from_schema_name(T::name()))
+        }
     }
 
     fn add(&mut self, found: Vec<(String, RefOr<Schema>)>) {
         for (name, schema) in found {
             let text = |s: &RefOr<Schema>| serde_json::to_value(s).ok();
             if let Some(other) = self.0.get(&name) {
-                assert!(text(other) == text(&schema), "two different schemas are called `{name}`: rename one of the types");
+                assert!(
+                    text(other) == text(&schema),
+                    "two different schemas are called `{name}`: rename one of the types"
+                );
             }
             self.0.insert(name, schema);
         }
@@ -62,7 +69,11 @@ impl Schemas {
 impl Document {
     /// An empty document of this contract.
     pub fn new(contract: &'static Contract) -> Self {
-        Self { contract, paths: Paths::new(), schemas: Schemas::default() }
+        Self {
+            contract,
+            paths: Paths::new(),
+            schemas: Schemas::default(),
+        }
     }
 
     /// Adds the operation with this index.
@@ -74,7 +85,13 @@ impl Document {
             .tag(self.contract.name)
             .summary(Some(summary.replace('\n', " ")))
             .description((!rest.is_empty()).then(|| rest.to_owned()));
-        let describe = describe(Describe { operation, builder, schemas: &mut self.schemas, etag: false, next: false });
+        let describe = describe(Describe {
+            operation,
+            builder,
+            schemas: &mut self.schemas,
+            etag: false,
+            next: false,
+        });
         let path = format!("{}{}", self.contract.prefix(), operation.path);
         let method = match operation.method.as_str() {
             "PUT" => HttpMethod::Put,
@@ -101,7 +118,11 @@ impl Document {
         );
         let mut info = Info::new(self.contract.name, &format!("{}.0.0", self.contract.version));
         info.description = Some(self.contract.doc.to_owned());
-        OpenApiBuilder::new().info(info).paths(self.paths).components(Some(components)).build()
+        OpenApiBuilder::new()
+            .info(info)
+            .paths(self.paths)
+            .components(Some(components))
+            .build()
     }
 }
 
@@ -164,7 +185,10 @@ impl Describe<'_> {
     pub fn body<T: ToSchema>(mut self) -> Self {
         let content = ContentBuilder::new().schema(Some(self.schemas.of::<T>())).build();
         self.builder = self.builder.request_body(Some(
-            RequestBodyBuilder::new().content(JSON, content).required(Some(Required::True)).build(),
+            RequestBodyBuilder::new()
+                .content(JSON, content)
+                .required(Some(Required::True))
+                .build(),
         ));
         self
     }
@@ -192,7 +216,8 @@ impl Describe<'_> {
     /// Answers 201 or 200 with a `T`.
     pub fn put<T: ToSchema>(self) -> Self {
         let schema = self.schemas.of::<T>();
-        self.answer("201", "It was not there before", Some(schema.clone())).answer("200", "It was there", Some(schema))
+        self.answer("201", "It was not there before", Some(schema.clone()))
+            .answer("200", "It was there", Some(schema))
     }
 
     /// Answers 204.
@@ -210,7 +235,9 @@ impl Describe<'_> {
     pub fn etag(mut self) -> Self {
         self.etag = true;
         if self.operation.kind == crate::Kind::Query {
-            self.builder = self.builder.parameter(text_parameter("if-none-match", ParameterIn::Header));
+            self.builder = self
+                .builder
+                .parameter(text_parameter("if-none-match", ParameterIn::Header));
             return self.answer("304", "The caller has this version already", None);
         }
         self
@@ -237,7 +264,10 @@ impl Describe<'_> {
         }
         for (status, titles) in by_status {
             let content = Content::new(Some(schema.clone()));
-            let response = ResponseBuilder::new().description(titles.join("; ")).content(PROBLEM_JSON, content).build();
+            let response = ResponseBuilder::new()
+                .description(titles.join("; "))
+                .content(PROBLEM_JSON, content)
+                .build();
             self.builder = self.builder.response(status.to_string(), response);
         }
         self
@@ -246,7 +276,9 @@ impl Describe<'_> {
     fn finish(self) -> PathOperation {
         match self.operation.auth {
             Auth::Public => self.builder,
-            Auth::SignedIn => self.builder.security(SecurityRequirement::new::<_, _, &str>("token", [])),
+            Auth::SignedIn => self
+                .builder
+                .security(SecurityRequirement::new::<_, _, &str>("token", [])),
             Auth::Scope(scope) => self.builder.security(SecurityRequirement::new("token", [scope])),
         }
         .build()
@@ -258,12 +290,18 @@ fn text() -> Schema {
 }
 
 fn text_parameter(name: &str, place: ParameterIn) -> Parameter {
-    ParameterBuilder::new().name(name).parameter_in(place).required(Required::False).schema(Some(text())).build()
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(place)
+        .required(Required::False)
+        .schema(Some(text()))
+        .build()
 }
 
 /// The schema of a parameter that is there. That it may be missing is said by `required`: a query string has no `null`.
 fn there(schema: RefOr<Schema>) -> RefOr<Schema> {
-    let is_null = |s: &RefOr<Schema>| matches!(s, RefOr::T(Schema::Object(o)) if o.schema_type == SchemaType::Type(Type::Null));
+    let is_null =
+        |s: &RefOr<Schema>| matches!(s, RefOr::T(Schema::Object(o)) if o.schema_type == SchemaType::Type(Type::Null));
     match schema {
         RefOr::T(Schema::OneOf(mut one)) if one.items.len() == 2 && one.items.iter().any(is_null) => {
             one.items.retain(|s| !is_null(s));

@@ -43,7 +43,12 @@ pub struct ParallelLimits {
 
 impl Default for ParallelLimits {
     fn default() -> Self {
-        Self { queue: 256, in_flight: 8, timeout: Duration::from_secs(2), body: 1 << 20 }
+        Self {
+            queue: 256,
+            in_flight: 8,
+            timeout: Duration::from_secs(2),
+            body: 1 << 20,
+        }
     }
 }
 
@@ -81,7 +86,13 @@ pub enum Skip {
 }
 
 impl Skip {
-    const ALL: [Self; 5] = [Self::QueueFull, Self::TooOld, Self::TooLarge, Self::CallerGone, Self::NotJson];
+    const ALL: [Self; 5] = [
+        Self::QueueFull,
+        Self::TooOld,
+        Self::TooLarge,
+        Self::CallerGone,
+        Self::NotJson,
+    ];
 
     /// Its name, as it is counted.
     pub fn name(self) -> &'static str {
@@ -219,7 +230,11 @@ impl ParallelRun {
     /// A place in the queue for a call of operation `index`; `None`, counted, when it is full.
     pub fn offer(&self, index: usize) -> Option<Offer<'_>> {
         match self.queue.try_reserve() {
-            Ok(place) => Some(Offer { shared: &self.shared, place: Some(place), index }),
+            Ok(place) => Some(Offer {
+                shared: &self.shared,
+                place: Some(place),
+                index,
+            }),
             Err(_) => {
                 self.shared.judge(Verdict::Dropped(Skip::QueueFull));
                 None
@@ -235,11 +250,19 @@ impl ParallelRun {
     /// The counts so far.
     pub fn summary(&self) -> ParallelSummary {
         let counts = &self.shared.counts;
-        let [matched, mismatched, candidate_error, timed_out, inconclusive] =
-            [&counts.matched, &counts.mismatched, &counts.candidate_error, &counts.timed_out, &counts.inconclusive]
-                .map(|c| c.load(Relaxed));
-        let skips: BTreeMap<_, _> =
-            Skip::ALL.iter().zip(&counts.dropped).map(|(s, c)| (s.name().to_owned(), c.load(Relaxed))).collect();
+        let [matched, mismatched, candidate_error, timed_out, inconclusive] = [
+            &counts.matched,
+            &counts.mismatched,
+            &counts.candidate_error,
+            &counts.timed_out,
+            &counts.inconclusive,
+        ]
+        .map(|c| c.load(Relaxed));
+        let skips: BTreeMap<_, _> = Skip::ALL
+            .iter()
+            .zip(&counts.dropped)
+            .map(|(s, c)| (s.name().to_owned(), c.load(Relaxed)))
+            .collect();
         let dropped: u64 = skips.values().sum();
         let compared = matched + mismatched;
         let eligible = compared + candidate_error + timed_out + inconclusive + dropped;
@@ -262,7 +285,11 @@ impl ParallelRun {
     /// The mismatches, grouped; the most frequent first.
     pub fn groups(&self) -> Vec<Group> {
         let mut groups: Vec<_> = self.shared.groups().values().cloned().collect();
-        groups.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| (a.operation, &a.path).cmp(&(b.operation, &b.path))));
+        groups.sort_by(|a, b| {
+            b.count
+                .cmp(&a.count)
+                .then_with(|| (a.operation, &a.path).cmp(&(b.operation, &b.path)))
+        });
         groups
     }
 }
@@ -278,7 +305,12 @@ impl Offer<'_> {
     /// Hands over the call: `make` writes down request and answer, later and elsewhere.
     pub fn fill(mut self, cx: &Cx, make: impl FnOnce() -> (Result<Ask, Fault>, Answered) + Send + 'static) {
         if let Some(place) = self.place.take() {
-            place.send(Job { index: self.index, cx: cx.clone().shadow(), seen: Instant::now(), make: Box::new(make) });
+            place.send(Job {
+                index: self.index,
+                cx: cx.clone().shadow(),
+                seen: Instant::now(),
+                make: Box::new(make),
+            });
         }
     }
 
@@ -305,7 +337,9 @@ async fn work(
 ) {
     let places = Arc::new(Semaphore::new(shared.limits.in_flight.max(1)));
     while let Some(job) = jobs.recv().await {
-        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let Ok(place) = places.clone().acquire_owned().await else {
+            return;
+        };
         let (shared, service, monolith) = (shared.clone(), service.clone(), monolith.clone());
         tokio::spawn(async move {
             let _place = place;
@@ -324,7 +358,9 @@ async fn compare(shared: &Shared, job: Job, service: &dyn Transport, monolith: &
     if local.body.len() > shared.limits.body {
         return Verdict::Dropped(Skip::TooLarge);
     }
-    let Some(local) = Side::of(&local) else { return Verdict::Dropped(Skip::NotJson) };
+    let Some(local) = Side::of(&local) else {
+        return Verdict::Dropped(Skip::NotJson);
+    };
     let cx = job.cx.with_budget(shared.limits.timeout);
     let remote = match ask_service(shared, service, &cx, ask.clone()).await {
         Ok(side) => side,
@@ -336,7 +372,9 @@ async fn compare(shared: &Shared, job: Job, service: &dyn Transport, monolith: &
     // A difference may be a race: the state may have moved between the two answers. Both sides are asked again, and only
     // what differs then, too, counts.
     let cx = cx.with_budget(shared.limits.timeout);
-    let Some(local) = ask_monolith(shared, monolith, &cx, &ask).await else { return Verdict::Inconclusive };
+    let Some(local) = ask_monolith(shared, monolith, &cx, &ask).await else {
+        return Verdict::Inconclusive;
+    };
     let remote = match ask_service(shared, service, &cx, ask).await {
         Ok(side) => side,
         Err(verdict) => return verdict,
@@ -363,9 +401,20 @@ async fn ask_monolith(shared: &Shared, monolith: &dyn Serve, cx: &Cx, ask: &Ask)
     let path = ask.target.strip_prefix(&shared.contract.prefix())?;
     let (path, query) = path.split_once('?').map_or((path, None), |(p, q)| (p, Some(q)));
     let template = shared.contract.operations[ask.index].path.split('/');
-    let params: Vec<_> = template.zip(path.split('/')).filter(|(t, _)| t.starts_with('{')).map(|(_, p)| p).collect();
-    let asked = Asked { params: &params, query, headers: &ask.headers, body: &ask.body };
-    let answer = tokio::time::timeout(shared.limits.timeout, monolith.serve(ask.index, cx, asked)).await.ok()?;
+    let params: Vec<_> = template
+        .zip(path.split('/'))
+        .filter(|(t, _)| t.starts_with('{'))
+        .map(|(_, p)| p)
+        .collect();
+    let asked = Asked {
+        params: &params,
+        query,
+        headers: &ask.headers,
+        body: &ask.body,
+    };
+    let answer = tokio::time::timeout(shared.limits.timeout, monolith.serve(ask.index, cx, asked))
+        .await
+        .ok()?;
     Side::of(&answer)
 }
 
@@ -379,13 +428,19 @@ struct Side {
 impl Side {
     /// `None` when the body is no JSON.
     fn of(answer: &Answered) -> Option<Self> {
-        let media = answer.headers.get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
+        let media = answer
+            .headers
+            .get(http::header::CONTENT_TYPE)
+            .and_then(|v| v.to_str().ok());
         let body = match media {
             _ if answer.body.is_empty() => Value::Null,
             Some(media) if is_json(media) => serde_json::from_slice(&answer.body).ok()?,
             _ => return None,
         };
-        Some(Self { status: answer.status.as_u16(), body })
+        Some(Self {
+            status: answer.status.as_u16(),
+            body,
+        })
     }
 
     fn differences(&self, remote: &Self) -> Vec<Difference> {
@@ -421,12 +476,22 @@ impl Shared {
     fn note(&self, index: usize, found: Vec<Difference>, cx: &Cx) {
         let (now, operation) = (self.clock.now(), self.contract.operations[index].id);
         let mut groups = self.groups();
-        for Difference { path, kind, local, remote } in found {
+        for Difference {
+            path,
+            kind,
+            local,
+            remote,
+        } in found
+        {
             let key = (index, path, kind);
             if !groups.contains_key(&key) && groups.len() >= GROUPS {
                 continue;
             }
-            let example = Example { local: cut(local), remote: cut(remote), trace_id: cx.trace().id().to_string() };
+            let example = Example {
+                local: cut(local),
+                remote: cut(remote),
+                trace_id: cx.trace().id().to_string(),
+            };
             groups
                 .entry(key)
                 .and_modify(|group| {

@@ -90,7 +90,14 @@ impl Pool {
         credentials: Arc<dyn Credentials>,
         limits: PoolLimits,
     ) -> Self {
-        Self { contract, registry, http, credentials, limits, places: Semaphore::new(limits.in_flight) }
+        Self {
+            contract,
+            registry,
+            http,
+            credentials,
+            limits,
+            places: Semaphore::new(limits.in_flight),
+        }
     }
 
     /// Sends a request to an instance, and to another when the first certainly did nothing with it (or, for a query, went
@@ -100,11 +107,17 @@ impl Pool {
         let _place = self.places.try_acquire().map_err(|_| {
             Fault::new(
                 FaultKind::Shed,
-                format!("{} calls to the service of {module} are under way; ask again shortly", self.limits.in_flight),
+                format!(
+                    "{} calls to the service of {module} are under way; ask again shortly",
+                    self.limits.in_flight
+                ),
             )
         })?;
         let token = self.credentials.authorization(cx.principal(), module).map_err(|e| {
-            Fault::new(FaultKind::Unavailable, format!("no token can be made for the service of {module}: {e}"))
+            Fault::new(
+                FaultKind::Unavailable,
+                format!("no token can be made for the service of {module}: {e}"),
+            )
         })?;
         cx.to_headers(&mut out.headers);
         out.headers.insert(AUTHORIZATION, token);
@@ -126,15 +139,23 @@ impl Pool {
             }
         }
         Err(last.unwrap_or_else(|| {
-            Fault::new(FaultKind::Unavailable, format!("no healthy service of {module} is registered at the moment"))
+            Fault::new(
+                FaultKind::Unavailable,
+                format!("no healthy service of {module} is registered at the moment"),
+            )
         }))
     }
 
     async fn ask(&self, cx: &Cx, out: &Outbound<'_>, instance: &Instance) -> Result<Response<Incoming>, Fault> {
         let (module, url) = (self.contract.name, &instance.registration.url);
-        let uri: Uri = format!("{}{}", url.trim_end_matches('/'), out.target).parse().map_err(|e| {
-            Fault::new(FaultKind::Unavailable, format!("the service of {module} registered the address {url}: {e}"))
-        })?;
+        let uri: Uri = format!("{}{}", url.trim_end_matches('/'), out.target)
+            .parse()
+            .map_err(|e| {
+                Fault::new(
+                    FaultKind::Unavailable,
+                    format!("the service of {module} registered the address {url}: {e}"),
+                )
+            })?;
         let mut request = Request::new(out.body.clone());
         *request.method_mut() = out.method.clone();
         *request.uri_mut() = uri;
@@ -148,7 +169,10 @@ impl Pool {
                 let connecting = error.is_connect();
                 let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
                 tracing::warn!(module, url, cause, trace_id = %cx.trace().id(), "a service cannot be reached");
-                let fault = Fault::new(FaultKind::Unreachable, format!("the service of {module} went away: {cause}"));
+                let fault = Fault::new(
+                    FaultKind::Unreachable,
+                    format!("the service of {module} went away: {cause}"),
+                );
                 Err(if connecting { fault.harmless() } else { fault })
             }
             Err(_) if left <= self.limits.timeout => Err(Fault::new(
@@ -157,19 +181,17 @@ impl Pool {
             )),
             Err(_) => {
                 let waited = self.limits.timeout.as_millis();
-                Err(Fault::new(FaultKind::Unreachable, format!("the service of {module} did not answer in {waited} ms")))
+                Err(Fault::new(
+                    FaultKind::Unreachable,
+                    format!("the service of {module} did not answer in {waited} ms"),
+                ))
             }
         }
     }
 }
 
 impl Transport for Pool {
-    fn send<'a>(
-        &'a self,
-        cx: &'a Cx,
-        contract: &'static Contract,
-        ask: Ask,
-    ) -> BoxFuture<'a, Result<Answered, Fault>> {
+    fn send<'a>(&'a self, cx: &'a Cx, contract: &'static Contract, ask: Ask) -> BoxFuture<'a, Result<Answered, Fault>> {
         Box::pin(async move {
             let operation = &contract.operations[ask.index];
             let out = Outbound {
@@ -190,15 +212,27 @@ pub(crate) async fn read(cx: &Cx, answer: Response<Incoming>, limit: usize) -> R
     let (parts, body) = answer.into_parts();
     let whole = Limited::new(body, limit).collect();
     let body = match cx.deadline() {
-        Some(deadline) => tokio::time::timeout_at(deadline.into(), whole)
-            .await
-            .map_err(|_| Fault::new(FaultKind::TimedOut, "the service's answer did not arrive within the budget"))?,
+        Some(deadline) => tokio::time::timeout_at(deadline.into(), whole).await.map_err(|_| {
+            Fault::new(
+                FaultKind::TimedOut,
+                "the service's answer did not arrive within the budget",
+            )
+        })?,
         None => whole.await,
     };
     let body: Bytes = body
-        .map_err(|e| Fault::new(FaultKind::BadAnswer, format!("the service's answer broke off or is too large: {e}")))?
+        .map_err(|e| {
+            Fault::new(
+                FaultKind::BadAnswer,
+                format!("the service's answer broke off or is too large: {e}"),
+            )
+        })?
         .to_bytes();
-    Ok(Answered { status: parts.status, headers: parts.headers, body })
+    Ok(Answered {
+        status: parts.status,
+        headers: parts.headers,
+        body,
+    })
 }
 
 /// Headers that belong to one connection and are not passed on (RFC 9110, 7.6.1). Trailers are: they travel in the body.

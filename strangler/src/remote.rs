@@ -17,12 +17,7 @@ use crate::{
 /// Carries a request of a contract to whoever serves it in another process, and the answer back.
 pub trait Transport: Send + Sync + 'static {
     /// Sends `ask` within the time that `cx` has left. An answer of any status is `Ok`.
-    fn send<'a>(
-        &'a self,
-        cx: &'a Cx,
-        contract: &'static Contract,
-        ask: Ask,
-    ) -> BoxFuture<'a, Result<Answered, Fault>>;
+    fn send<'a>(&'a self, cx: &'a Cx, contract: &'static Contract, ask: Ask) -> BoxFuture<'a, Result<Answered, Fault>>;
 }
 
 /// The untyped half of a generated client.
@@ -36,7 +31,11 @@ pub struct Remote {
 impl Remote {
     /// A way over `transport`, counted into `stats`.
     pub fn new(contract: &'static Contract, transport: Arc<dyn Transport>, stats: Arc<ModuleStats>) -> Self {
-        Self { contract, transport, stats }
+        Self {
+            contract,
+            transport,
+            stats,
+        }
     }
 
     /// Asks, and counts the answer.

@@ -63,7 +63,10 @@ impl FromStr for Stage {
 
     fn from_str(text: &str) -> Result<Self, String> {
         Self::ALL.into_iter().find(|s| s.name() == text).ok_or_else(|| {
-            format!("`{text}` is no stage; there are {}", Self::ALL.map(Self::name).join(", "))
+            format!(
+                "`{text}` is no stage; there are {}",
+                Self::ALL.map(Self::name).join(", ")
+            )
         })
     }
 }
@@ -285,7 +288,12 @@ impl Switchboard {
             }
             table.set(routes);
         }
-        Ok(Self { tables, store, clock, turn: tokio::sync::Mutex::new(()) })
+        Ok(Self {
+            tables,
+            store,
+            clock,
+            turn: tokio::sync::Mutex::new(()),
+        })
     }
 
     /// The routes of a module.
@@ -311,7 +319,10 @@ impl Switchboard {
         let mut routes = (*table.all()).clone();
         let before = index.map_or(routes.module, |i| routes.of(i));
         let inherited = index.is_some_and(|i| !routes.operations.contains_key(&i));
-        let after = change.stage.map(|stage| Route { stage, fallback: change.fallback.unwrap_or(before.fallback) });
+        let after = change.stage.map(|stage| Route {
+            stage,
+            fallback: change.fallback.unwrap_or(before.fallback),
+        });
         if let Some(after) = after
             && after.stage.needs_service()
         {
@@ -338,7 +349,10 @@ impl Switchboard {
             to: name(after),
             why: change.why.clone(),
         };
-        self.store.save(&change.target, after, &entry).await.map_err(Refusal::Failed)?;
+        self.store
+            .save(&change.target, after, &entry)
+            .await
+            .map_err(Refusal::Failed)?;
         table.set(routes);
         tracing::info!(target: "strangler::audit", what = entry.target, from = entry.from, to = entry.to, by, "stage changed");
         Ok(entry)
@@ -356,9 +370,14 @@ fn find<'a>(tables: &'a [Arc<RouteTable>], target: &str) -> Result<(&'a Arc<Rout
     if target == module {
         return Ok((table, None));
     }
-    let index = table.contract.operations.iter().position(|o| o.id == target).ok_or_else(|| {
-        let all: Vec<_> = table.contract.operations.iter().map(|o| o.id).collect();
-        format!("there is no operation `{target}`; {module} has: {}", all.join(", "))
-    })?;
+    let index = table
+        .contract
+        .operations
+        .iter()
+        .position(|o| o.id == target)
+        .ok_or_else(|| {
+            let all: Vec<_> = table.contract.operations.iter().map(|o| o.id).collect();
+            format!("there is no operation `{target}`; {module} has: {}", all.join(", "))
+        })?;
     Ok((table, Some(index)))
 }

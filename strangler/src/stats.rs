@@ -20,7 +20,9 @@ pub struct Histogram {
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self { buckets: [const { AtomicU64::new(0) }; BUCKETS] }
+        Self {
+            buckets: [const { AtomicU64::new(0) }; BUCKETS],
+        }
     }
 }
 
@@ -97,7 +99,9 @@ pub struct ModuleStats {
 impl ModuleStats {
     /// Zeros for this many operations.
     pub fn new(operations: usize) -> Self {
-        Self { operations: (0..operations).map(|_| OperationStats::default()).collect() }
+        Self {
+            operations: (0..operations).map(|_| OperationStats::default()).collect(),
+        }
     }
 
     /// The counts of one operation.

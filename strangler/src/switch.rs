@@ -36,7 +36,12 @@ pub struct Switch {
 impl Switch {
     /// A switch over these routes.
     pub fn new(routes: Arc<RouteTable>, stats: Arc<ModuleStats>, parallel: ParallelRun) -> Self {
-        Self { contract: routes.contract(), routes, stats, parallel }
+        Self {
+            contract: routes.contract(),
+            routes,
+            stats,
+            parallel,
+        }
     }
 
     /// The contract this is the switch of.
@@ -71,7 +76,9 @@ impl Switch {
         match (stage, self.contract.operations[index].kind) {
             (Stage::Local, _) | (Stage::Shadow, Kind::Command) => Way::Local,
             (Stage::Shadow, Kind::Query) => Way::Shadow,
-            (Stage::Remote, _) => Way::Remote { fallback: fallback == Fallback::Local },
+            (Stage::Remote, _) => Way::Remote {
+                fallback: fallback == Fallback::Local,
+            },
         }
     }
 

@@ -6,7 +6,10 @@ use std::{borrow::Cow, fmt::Display, str::FromStr};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, StatusCode,
-    header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH, LINK, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{
+        ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH, LINK, LOCATION, RETRY_AFTER,
+        WWW_AUTHENTICATE,
+    },
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -148,14 +151,17 @@ where
 {
     let raw = asked.params.get(place).copied().unwrap_or_default();
     let text = decode(raw).ok_or_else(|| malformed(format!("`{name}` in the path is not UTF-8")))?;
-    text.parse().map_err(|e| malformed(format!("`{name}` in the path: {e}")))
+    text.parse()
+        .map_err(|e| malformed(format!("`{name}` in the path: {e}")))
 }
 
 /// The query string as a value; unknown parameters are ignored.
 pub fn query<T: DeserializeOwned>(asked: &Asked<'_>) -> Result<T, Fault> {
     let text = asked.query.unwrap_or_default();
     if text.len() > QUERY_LIMIT {
-        return Err(malformed(format!("the query string is longer than {QUERY_LIMIT} bytes")));
+        return Err(malformed(format!(
+            "the query string is longer than {QUERY_LIMIT} bytes"
+        )));
     }
     let pairs = serde_urlencoded::Deserializer::new(form_urlencoded(text));
     serde_path_to_error::deserialize(pairs).map_err(|e| malformed(format!("the query: {}", at(&e))))
@@ -173,12 +179,20 @@ where
     let name = HeaderName::from_static(name);
     let mut values = asked.headers.get_all(&name).iter();
     let Some(first) = values.next() else { return Ok(None) };
-    let mut text = first.to_str().map_err(|_| malformed(format!("the header {name} is not text")))?.to_owned();
+    let mut text = first
+        .to_str()
+        .map_err(|_| malformed(format!("the header {name} is not text")))?
+        .to_owned();
     for more in values {
         text.push(',');
-        text.push_str(more.to_str().map_err(|_| malformed(format!("the header {name} is not text")))?);
+        text.push_str(
+            more.to_str()
+                .map_err(|_| malformed(format!("the header {name} is not text")))?,
+        );
     }
-    text.parse().map(Some).map_err(|e| malformed(format!("the header {name}: {e}")))
+    text.parse()
+        .map(Some)
+        .map_err(|e| malformed(format!("the header {name}: {e}")))
 }
 
 /// The body as a value. Another media type than JSON is refused; bad JSON is `Malformed`, a value that cannot be is
@@ -200,7 +214,11 @@ pub fn body<T: DeserializeOwned>(asked: &Asked<'_>) -> Result<T, Fault> {
     let mut json = serde_json::Deserializer::from_slice(asked.body);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|e| {
         let wrong_value = e.inner().classify() == serde_json::error::Category::Data;
-        let kind = if wrong_value { FaultKind::Invalid } else { FaultKind::Malformed };
+        let kind = if wrong_value {
+            FaultKind::Invalid
+        } else {
+            FaultKind::Malformed
+        };
         Fault::new(kind, format!("the body: {}", at(&e)))
     })?;
     json.end().map_err(|e| malformed(format!("the body: {e}")))?;
@@ -211,7 +229,8 @@ pub fn body<T: DeserializeOwned>(asked: &Asked<'_>) -> Result<T, Fault> {
 pub fn is_json(media: &str) -> bool {
     let essence = media.split(';').next().unwrap_or_default().trim();
     essence.eq_ignore_ascii_case("application/json")
-        || (essence.len() > 5 && essence.is_char_boundary(essence.len() - 5)
+        || (essence.len() > 5
+            && essence.is_char_boundary(essence.len() - 5)
             && essence[essence.len() - 5..].eq_ignore_ascii_case("+json"))
 }
 
@@ -232,7 +251,11 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 impl Answered {
     fn bare(status: StatusCode) -> Self {
-        Self { status, headers: HeaderMap::new(), body: Bytes::new() }
+        Self {
+            status,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+        }
     }
 
     fn json<T: Serialize>(status: StatusCode, value: &T) -> Self {
@@ -240,7 +263,11 @@ impl Answered {
             Ok(bytes) => {
                 let mut headers = HeaderMap::with_capacity(4);
                 headers.insert(CONTENT_TYPE, JSON);
-                Self { status, headers, body: bytes.into() }
+                Self {
+                    status,
+                    headers,
+                    body: bytes.into(),
+                }
             }
             Err(e) => Fault::new(FaultKind::Broken, format!("the answer cannot be written as JSON: {e}")).into(),
         }
@@ -253,7 +280,11 @@ impl Answered {
 
     /// A 201 or 200 with what is there now.
     pub fn put<T: Serialize>(put: &Put<T>) -> Self {
-        let status = if matches!(put, Put::Created(_)) { StatusCode::CREATED } else { StatusCode::OK };
+        let status = if matches!(put, Put::Created(_)) {
+            StatusCode::CREATED
+        } else {
+            StatusCode::OK
+        };
         Self::json(status, put.value())
     }
 
@@ -274,7 +305,9 @@ impl Answered {
     /// The same answer with `version` as its entity tag; a request that has this version already gets 304.
     pub fn etag(mut self, version: impl Display, asked: &Asked<'_>, kind: crate::contract::Kind) -> Self {
         let tag = format!("\"{version}\"");
-        let Ok(value) = HeaderValue::from_str(&tag) else { return self };
+        let Ok(value) = HeaderValue::from_str(&tag) else {
+            return self;
+        };
         self.headers.insert(ETAG, value);
         if kind == crate::contract::Kind::Query && self.status == StatusCode::OK && has(asked.headers, &tag) {
             self.status = StatusCode::NOT_MODIFIED;
@@ -302,9 +335,13 @@ impl Answered {
     pub fn problem(problem: &Problem) -> Self {
         let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut answer = Self::bare(status);
-        answer.headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+        answer
+            .headers
+            .insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         if status == StatusCode::UNAUTHORIZED {
-            answer.headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            answer
+                .headers
+                .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             answer.headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
@@ -327,10 +364,15 @@ impl From<Fault> for Answered {
 
 /// Whether `If-None-Match` names this tag; it compares weakly (RFC 9110, 13.1.2).
 fn has(headers: &HeaderMap, tag: &str) -> bool {
-    headers.get_all(IF_NONE_MATCH).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(',')).any(|t| {
-        let t = t.trim();
-        t == "*" || t.strip_prefix("W/").unwrap_or(t) == tag
-    })
+    headers
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .filter_map(|v| v.to_str().ok())
+        .flat_map(|v| v.split(','))
+        .any(|t| {
+            let t = t.trim();
+            t == "*" || t.strip_prefix("W/").unwrap_or(t) == tag
+        })
 }
 
 // ---- the client's side -------------------------------------------------------------------------------------------
@@ -349,8 +391,11 @@ pub struct Ask {
 }
 
 /// What the path may carry unencoded in a parameter (RFC 3986 unreserved).
-const UNRESERVED: percent_encoding::AsciiSet =
-    percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const UNRESERVED: percent_encoding::AsciiSet = percent_encoding::NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 impl Ask {
     /// A request to the operation `index`; `params` fill the braces of its path in order.
@@ -365,8 +410,16 @@ impl Ask {
             }
         }
         let mut headers = HeaderMap::new();
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json, application/problem+json"));
-        Self { index, target, headers, body: Bytes::new() }
+        headers.insert(
+            ACCEPT,
+            HeaderValue::from_static("application/json, application/problem+json"),
+        );
+        Self {
+            index,
+            target,
+            headers,
+            body: Bytes::new(),
+        }
     }
 
     /// With this query string.
@@ -404,7 +457,11 @@ trait NextIfBraces<'a> {
 
 impl<'a> NextIfBraces<'a> for std::slice::Iter<'a, &'a dyn Display> {
     fn next_if_braces(&mut self, segment: &str) -> Option<&'a dyn Display> {
-        if segment.starts_with('{') { self.next().copied() } else { None }
+        if segment.starts_with('{') {
+            self.next().copied()
+        } else {
+            None
+        }
     }
 }
 
@@ -433,9 +490,16 @@ impl Answered {
         contract: &Contract,
     ) -> Result<Accepted<T>, Failure<E>> {
         let answer = self.ok_or_failure()?;
-        let location = answer.headers.get(LOCATION).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let location = answer
+            .headers
+            .get(LOCATION)
+            .and_then(|v| v.to_str().ok())
+            .unwrap_or_default();
         let location = location.strip_prefix(&contract.prefix()).unwrap_or(location).to_owned();
-        Ok(Accepted { location, value: answer.read()? })
+        Ok(Accepted {
+            location,
+            value: answer.read()?,
+        })
     }
 
     fn ok_or_failure<E: ContractError>(self) -> Result<Self, Failure<E>> {
@@ -444,7 +508,11 @@ impl Answered {
         }
         match serde_json::from_slice::<Problem>(&self.body) {
             Ok(problem) => Err(Failure::from_problem(&problem)),
-            Err(_) => Err(bad(format!("it answered status {} without a problem document", self.status.as_u16())).into()),
+            Err(_) => Err(bad(format!(
+                "it answered status {} without a problem document",
+                self.status.as_u16()
+            ))
+            .into()),
         }
     }
 
@@ -476,7 +544,11 @@ mod tests {
 
     #[test]
     fn media_types() {
-        for good in ["application/json", "application/json; charset=utf-8", "Application/Problem+JSON"] {
+        for good in [
+            "application/json",
+            "application/json; charset=utf-8",
+            "Application/Problem+JSON",
+        ] {
             assert!(is_json(good), "{good}");
         }
         for bad in ["", "text/plain", "application/x-www-form-urlencoded", "äjson", "+json"] {

@@ -28,7 +28,10 @@ const CONNECTIONS: usize = 16;
 
 fn main() {
     let mut args = std::env::args().skip(1).filter(|a| a != "--bench");
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     match args.next().as_deref() {
         Some("bare") => runtime.block_on(bare(&args.next().expect("a database"), &args.next().expect("a port"))),
         _ => runtime.block_on(measure()),
@@ -46,10 +49,16 @@ async fn bare(database: &str, port: &str) {
             Err(error) => (axum::http::StatusCode::NOT_FOUND, error.to_string()).into_response(),
         }
     }
-    let db = Db::open(database, "catalog", DbOptions::default()).await.expect("the database");
+    let db = Db::open(database, "catalog", DbOptions::default())
+        .await
+        .expect("the database");
     let catalog = Arc::new(CatalogModule::new(db));
-    let app = Router::new().route("/api/v1/catalog/shows/{id}", get(show)).with_state(catalog);
-    let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await.expect("the port");
+    let app = Router::new()
+        .route("/api/v1/catalog/shows/{id}", get(show))
+        .with_state(catalog);
+    let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}"))
+        .await
+        .expect("the port");
     axum::serve(listener, app).await.expect("serves");
 }
 
@@ -72,18 +81,31 @@ async fn measure() {
     let window = Duration::from_secs(seconds);
     let system = System::with(Options::default()).await;
     system.run(&["extract", "catalog"]).await;
-    let service = system.status("catalog").await["instances"][0]["pid"].as_u64().expect("a pid") as u32;
+    let service = system.status("catalog").await["instances"][0]["pid"]
+        .as_u64()
+        .expect("a pid") as u32;
     let port = system_tests::system::free_port();
     let database = format!("sqlite:{}", system.data().join("catalog.db").display());
     let program = std::env::current_exe().expect("this program");
-    let child = Command::new(program).args(["bare", &database, &port.to_string()]).stdout(Stdio::null()).spawn();
+    let child = Command::new(program)
+        .args(["bare", &database, &port.to_string()])
+        .stdout(Stdio::null())
+        .spawn();
     let peer = Bare(child.expect("the peer starts"));
     let peer_address: SocketAddr = ([127, 0, 0, 1], port).into();
-    let ours: SocketAddr = system.public().trim_start_matches("http://").parse().expect("an address");
+    let ours: SocketAddr = system
+        .public()
+        .trim_start_matches("http://")
+        .parse()
+        .expect("an address");
     while TcpStream::connect(peer_address).await.is_err() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    println!("memory at rest: monolith {} MiB, service {} MiB", rss(system.pid()), rss(service));
+    println!(
+        "memory at rest: monolith {} MiB, service {} MiB",
+        rss(system.pid()),
+        rss(service)
+    );
 
     let mut results: [Vec<Load>; 3] = Default::default();
     for round in 0..=rounds {
@@ -94,7 +116,9 @@ async fn measure() {
                 _ => (ours, vec![system.pid(), service]),
             };
             if side > 0 {
-                system.run(&["stage", "catalog", if side == 1 { "local" } else { "remote" }]).await;
+                system
+                    .run(&["stage", "catalog", if side == 1 { "local" } else { "remote" }])
+                    .await;
             }
             let load = load(address, window, &pids).await;
             // The first round warms up.
@@ -103,8 +127,14 @@ async fn measure() {
             }
         }
     }
-    println!("{:<28}{:>12}{:>12}{:>12}{:>16}", "GET show, 16 connections", "req/s", "p50 µs", "p99 µs", "server CPU µs");
-    for (name, loads) in ["bare axum handler", "monolith, local", "monolith, remote"].iter().zip(&results) {
+    println!(
+        "{:<28}{:>12}{:>12}{:>12}{:>16}",
+        "GET show, 16 connections", "req/s", "p50 µs", "p99 µs", "server CPU µs"
+    );
+    for (name, loads) in ["bare axum handler", "monolith, local", "monolith, remote"]
+        .iter()
+        .zip(&results)
+    {
         println!(
             "{name:<28}{:>12.0}{:>12.0}{:>12.0}{:>16.1}",
             median(loads.iter().map(|l| l.rate)),
@@ -128,7 +158,11 @@ async fn measure() {
     while answered < 100_000 {
         answered += load(ours, window, &[system.pid()]).await.answered;
     }
-    println!("memory after {answered} more requests: monolith {} MiB, service {} MiB", rss(system.pid()), rss(service));
+    println!(
+        "memory after {answered} more requests: monolith {} MiB, service {} MiB",
+        rss(system.pid()),
+        rss(service)
+    );
     system.run(&["merge-back", "catalog"]).await;
 }
 
@@ -145,7 +179,9 @@ struct Load {
 async fn load(address: SocketAddr, window: Duration, pids: &[u32]) -> Load {
     let before: f64 = pids.iter().map(|&pid| cpu_seconds(pid)).sum();
     let began = Instant::now();
-    let clients: Vec<_> = (0..CONNECTIONS).map(|_| tokio::spawn(client(address, began + window))).collect();
+    let clients: Vec<_> = (0..CONNECTIONS)
+        .map(|_| tokio::spawn(client(address, began + window)))
+        .collect();
     let mut times = Vec::new();
     for client in clients {
         times.extend(client.await.expect("a client"));
@@ -155,7 +191,13 @@ async fn load(address: SocketAddr, window: Duration, pids: &[u32]) -> Load {
     times.sort_unstable_by(f64::total_cmp);
     let at = |q: f64| times[((times.len() - 1) as f64 * q) as usize] * 1e6;
     let answered = times.len() as u64;
-    Load { answered, rate: answered as f64 / took, p50: at(0.5), p99: at(0.99), cpu: cpu / answered as f64 * 1e6 }
+    Load {
+        answered,
+        rate: answered as f64 / took,
+        p50: at(0.5),
+        p99: at(0.99),
+        cpu: cpu / answered as f64 * 1e6,
+    }
 }
 
 async fn client(address: SocketAddr, until: Instant) -> Vec<f64> {
@@ -182,10 +224,17 @@ async fn client(address: SocketAddr, until: Instant) -> Vec<f64> {
 
 /// Whether a whole 200 has arrived.
 fn whole(bytes: &[u8]) -> bool {
-    let Some(head) = bytes.windows(4).position(|w| w == b"\r\n\r\n") else { return false };
+    let Some(head) = bytes.windows(4).position(|w| w == b"\r\n\r\n") else {
+        return false;
+    };
     let text = std::str::from_utf8(&bytes[..head]).expect("a head");
     assert!(text.starts_with("HTTP/1.1 200"), "{text}");
-    let length = text.lines().find_map(|l| l.to_ascii_lowercase().strip_prefix("content-length: ")?.parse::<usize>().ok());
+    let length = text.lines().find_map(|l| {
+        l.to_ascii_lowercase()
+            .strip_prefix("content-length: ")?
+            .parse::<usize>()
+            .ok()
+    });
     bytes.len() >= head + 4 + length.expect("a length")
 }
 

@@ -18,7 +18,11 @@ const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "
 
 /// Every breaking difference from `old` to `new`, as a sentence that names the place. Empty when nobody breaks.
 pub fn breaking(old: &Value, new: &Value) -> Vec<String> {
-    let mut found = Findings { old, new, sentences: Vec::new() };
+    let mut found = Findings {
+        old,
+        new,
+        sentences: Vec::new(),
+    };
     for (path, item) in map(&old["paths"]) {
         let there = &new["paths"][path.as_str()];
         if there.is_null() {
@@ -83,9 +87,17 @@ impl<'a> Findings<'a> {
             if was["required"] != true && is["required"] == true {
                 self.say(format!("{place}: {} is required now", called(was)));
             }
-            self.schema(&format!("{place}: {}", called(was)), &was["schema"], &is["schema"], Direction::Input);
+            self.schema(
+                &format!("{place}: {}", called(was)),
+                &was["schema"],
+                &is["schema"],
+                Direction::Input,
+            );
         }
-        for is in new.iter().filter(|p| p["required"] == true && !old.iter().any(|was| same(was, p))) {
+        for is in new
+            .iter()
+            .filter(|p| p["required"] == true && !old.iter().any(|was| same(was, p)))
+        {
             self.say(format!("{place}: {} is new and required", called(is)));
         }
     }
@@ -97,7 +109,12 @@ impl<'a> Findings<'a> {
         if old.is_null() {
             return;
         }
-        self.content(&format!("{place}: the body"), &old["content"], &new["content"], Direction::Input);
+        self.content(
+            &format!("{place}: the body"),
+            &old["content"],
+            &new["content"],
+            Direction::Input,
+        );
     }
 
     fn responses(&mut self, place: &str, old: &'a Value, new: &'a Value) {

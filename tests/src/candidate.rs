@@ -50,7 +50,10 @@ impl Asked {
     /// A header's value; `None` when it is not there.
     pub fn header(&self, name: &str) -> Option<&str> {
         let fields = self.head.lines().skip(1).filter_map(|l| l.split_once(':'));
-        fields.filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.trim()).next()
+        fields
+            .filter(|(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|(_, v)| v.trim())
+            .next()
     }
 }
 
@@ -90,22 +93,38 @@ impl Candidate {
             }
         });
         let id = office::id();
-        let registration = json!({"id": id, "module": "catalog", "contract": contract, "url": url, "pid": 1}).to_string();
+        let registration =
+            json!({"id": id, "module": "catalog", "contract": contract, "url": url, "pid": 1}).to_string();
         let (client, join) = (system.client().clone(), format!("Bearer {}", system.join_token()));
         let register = format!("{}/control/v1/instances/{id}", system.internal());
         let beating = tokio::spawn(async move {
             loop {
                 let headers = [("authorization", join.as_str()), ("content-type", "application/json")];
-                _ = client.send(Method::PUT, &register, &headers, registration.clone()).await;
+                _ = client
+                    .send(Method::PUT, &register, &headers, registration.clone())
+                    .await;
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
         });
-        let candidate = Self { id, url, gate, asked, answered, tasks: vec![serving, beating] };
-        holds_soon("the candidate is registered and healthy", Duration::from_secs(20), || async {
-            let map = system.on_map("catalog").await;
-            let instances = map["instances"].as_array().cloned().unwrap_or_default();
-            instances.iter().any(|i| i["id"] == id.to_string() && i["healthy"] == true)
-        })
+        let candidate = Self {
+            id,
+            url,
+            gate,
+            asked,
+            answered,
+            tasks: vec![serving, beating],
+        };
+        holds_soon(
+            "the candidate is registered and healthy",
+            Duration::from_secs(20),
+            || async {
+                let map = system.on_map("catalog").await;
+                let instances = map["instances"].as_array().cloned().unwrap_or_default();
+                instances
+                    .iter()
+                    .any(|i| i["id"] == id.to_string() && i["healthy"] == true)
+            },
+        )
         .await;
         candidate
     }
@@ -132,7 +151,13 @@ impl Drop for Candidate {
     }
 }
 
-async fn serve(mut socket: TcpStream, behave: Behave, mut open: watch::Receiver<bool>, asked: &AtomicU64, answered: &AtomicU64) {
+async fn serve(
+    mut socket: TcpStream,
+    behave: Behave,
+    mut open: watch::Receiver<bool>,
+    asked: &AtomicU64,
+    answered: &AtomicU64,
+) {
     let mut head = Vec::new();
     while !head.windows(4).any(|w| w == b"\r\n\r\n") {
         match socket.read_buf(&mut head).await {
@@ -155,7 +180,9 @@ async fn serve(mut socket: TcpStream, behave: Behave, mut open: watch::Receiver<
     }
     // That nobody listens any more is the other side's right.
     _ = match behaviour {
-        Behaviour::Json(status, value) => say(&mut socket, status, "application/json", value.to_string().as_bytes()).await,
+        Behaviour::Json(status, value) => {
+            say(&mut socket, status, "application/json", value.to_string().as_bytes()).await
+        }
         Behaviour::Html => say(&mut socket, 200, "text/html", b"<!doctype html><title>Welcome</title>").await,
         Behaviour::Hang => std::future::pending().await,
         Behaviour::Close => Ok(()),
@@ -178,7 +205,10 @@ async fn say(socket: &mut TcpStream, status: u16, media: &str, body: &[u8]) -> s
 }
 
 async fn huge(socket: &mut TcpStream, bytes: usize) -> std::io::Result<()> {
-    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n\"", bytes + 2);
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n\"",
+        bytes + 2
+    );
     socket.write_all(head.as_bytes()).await?;
     let piece = vec![b'x'; 1 << 16];
     for _ in 0..bytes / piece.len() {

@@ -79,11 +79,21 @@ impl Client {
         }
         let request = request.body(Outgoing::Full(body.into())).map_err(|e| e.to_string())?;
         let exchange = async {
-            let answer = self.0.request(request).await.map_err(|e| format!("{e}: {:?}", std::error::Error::source(&e)))?;
+            let answer = self
+                .0
+                .request(request)
+                .await
+                .map_err(|e| format!("{e}: {:?}", std::error::Error::source(&e)))?;
             let (parts, body) = answer.into_parts();
             let body = body.collect().await.map_err(|e| e.to_string())?.to_bytes();
-            Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
+            Ok(Answer {
+                status: parts.status.as_u16(),
+                headers: parts.headers,
+                body,
+            })
         };
-        tokio::time::timeout(PATIENCE, exchange).await.map_err(|_| format!("no answer in {PATIENCE:?}"))?
+        tokio::time::timeout(PATIENCE, exchange)
+            .await
+            .map_err(|_| format!("no answer in {PATIENCE:?}"))?
     }
 }

@@ -89,7 +89,11 @@ impl Load {
                 stop: stop.clone(),
             };
             let random = Random::seed_from_u64(random.next_u64());
-            if n < readers { clients.spawn(desk.read(random)) } else { clients.spawn(desk.write(random)) };
+            if n < readers {
+                clients.spawn(desk.read(random))
+            } else {
+                clients.spawn(desk.write(random))
+            };
         }
         Self { ledger, stop, clients }
     }
@@ -116,9 +120,17 @@ impl Load {
             client.expect("a client ends in order");
         }
         let (reads, writes) = self.done();
-        println!("{reads} reads, {writes} writes, {} answers lost or refused", self.ledger.lost.load(Relaxed));
+        println!(
+            "{reads} reads, {writes} writes, {} answers lost or refused",
+            self.ledger.lost.load(Relaxed)
+        );
         let wrong = lock(&self.ledger.wrong);
-        assert!(wrong.is_empty(), "{} answers were wrong, such as {:#?}", wrong.len(), &wrong[..wrong.len().min(5)]);
+        assert!(
+            wrong.is_empty(),
+            "{} answers were wrong, such as {:#?}",
+            wrong.len(),
+            &wrong[..wrong.len().min(5)]
+        );
         Promises(self.ledger.clone())
     }
 
@@ -146,7 +158,11 @@ impl Desk {
         let mut turn = 0;
         while !self.stop.load(Relaxed) {
             let again = !own.is_empty() && random.random_bool(0.5);
-            let place = if again { random.random_range(0..own.len()) } else { own.len() };
+            let place = if again {
+                random.random_range(0..own.len())
+            } else {
+                own.len()
+            };
             if place == own.len() {
                 own.push(Uuid::from_u128(random.random()));
             }
@@ -155,11 +171,21 @@ impl Desk {
             let name = format!("Act {turn}");
             lock(&self.ledger.acts).entry(id).or_default().unknown = Some(name.clone());
             let url = format!("{}/api/v1/catalog/acts/{id}", self.public);
-            let headers = [("authorization", self.bearer.as_str()), ("content-type", "application/json")];
-            let answer = self.client.send(Method::PUT, &url, &headers, office::act(&name).to_string()).await;
+            let headers = [
+                ("authorization", self.bearer.as_str()),
+                ("content-type", "application/json"),
+            ];
+            let answer = self
+                .client
+                .send(Method::PUT, &url, &headers, office::act(&name).to_string())
+                .await;
             if self.judge(&answer, true, &url) {
                 self.ledger.writes.fetch_add(1, Relaxed);
-                let entry = Entry { acknowledged: Some(name), unknown: None, checked: false };
+                let entry = Entry {
+                    acknowledged: Some(name),
+                    unknown: None,
+                    checked: false,
+                };
                 lock(&self.ledger.acts).insert(id, entry);
             } else {
                 own.swap_remove(place);
@@ -217,16 +243,22 @@ impl Promises {
             })
             .collect()
         };
-        let looks = entries.iter().filter(|(_, e)| e.acknowledged.is_some()).map(|(id, entry)| async move {
-            let answer = system.get(&format!("/api/v1/catalog/acts/{id}")).await;
-            assert_eq!(answer.status, 200, "act {id} was acknowledged ({entry:?}): {answer:?}");
-            let now = lock(&self.0.acts).get(id).cloned().unwrap_or_default();
-            let name = answer.json()["name"].as_str().map(str::to_owned);
-            // A writer may have gone on while we looked.
-            let known = [&entry.acknowledged, &entry.unknown, &now.acknowledged, &now.unknown];
-            let went_on = now.acknowledged != entry.acknowledged;
-            assert!(went_on || (name.is_some() && known.contains(&&name)), "act {id}: {name:?}, promised {entry:?}, {now:?}");
-        });
+        let looks = entries
+            .iter()
+            .filter(|(_, e)| e.acknowledged.is_some())
+            .map(|(id, entry)| async move {
+                let answer = system.get(&format!("/api/v1/catalog/acts/{id}")).await;
+                assert_eq!(answer.status, 200, "act {id} was acknowledged ({entry:?}): {answer:?}");
+                let now = lock(&self.0.acts).get(id).cloned().unwrap_or_default();
+                let name = answer.json()["name"].as_str().map(str::to_owned);
+                // A writer may have gone on while we looked.
+                let known = [&entry.acknowledged, &entry.unknown, &now.acknowledged, &now.unknown];
+                let went_on = now.acknowledged != entry.acknowledged;
+                assert!(
+                    went_on || (name.is_some() && known.contains(&&name)),
+                    "act {id}: {name:?}, promised {entry:?}, {now:?}"
+                );
+            });
         stream::iter(looks).buffer_unordered(8).collect::<Vec<()>>().await;
     }
 
@@ -242,7 +274,10 @@ impl Promises {
         let wanted: i64 = versions.values().sum();
         let ours = |events: Vec<Value>| -> Vec<Value> {
             let positions: Vec<_> = events.iter().filter_map(|e| e["position"].as_i64()).collect();
-            assert!(positions.iter().copied().eq(1..=positions.len() as i64), "the log is dense");
+            assert!(
+                positions.iter().copied().eq(1..=positions.len() as i64),
+                "the log is dense"
+            );
             let ours = |e: &Value| e["subject"].as_str().is_some_and(|s| versions.contains_key(s));
             events.into_iter().filter(ours).collect()
         };
@@ -252,9 +287,14 @@ impl Promises {
         .await;
         let mut seen: BTreeMap<String, i64> = BTreeMap::new();
         for event in ours(system.events("catalog").await) {
-            let at = seen.entry(event["subject"].as_str().unwrap_or_default().to_owned()).or_default();
+            let at = seen
+                .entry(event["subject"].as_str().unwrap_or_default().to_owned())
+                .or_default();
             *at += 1;
-            assert_eq!(event["aggregateversion"], *at, "missing, double or out of order: {event}");
+            assert_eq!(
+                event["aggregateversion"], *at,
+                "missing, double or out of order: {event}"
+            );
         }
         for (id, version) in versions {
             assert_eq!(seen.get(&id).copied().unwrap_or(0), version, "events of act {id}");

@@ -50,7 +50,10 @@ impl System {
     pub async fn shows(&self, limit: usize) -> Vec<String> {
         let page = self.get(&format!("/api/v1/catalog/shows?limit={limit}")).await.json();
         let items = page["items"].as_array().cloned().unwrap_or_default();
-        items.iter().filter_map(|i| i["id"].as_str().map(str::to_owned)).collect()
+        items
+            .iter()
+            .filter_map(|i| i["id"].as_str().map(str::to_owned))
+            .collect()
     }
 
     /// Puts a stage, which must succeed.
@@ -69,7 +72,9 @@ impl System {
         let bearer = token.map(|t| format!("Bearer {t}"));
         let mut headers = vec![("content-type", "application/json")];
         headers.extend(bearer.iter().map(|b| ("authorization", b.as_str())));
-        self.client().send(method, &format!("{}{path}", self.internal()), &headers, body).await
+        self.client()
+            .send(method, &format!("{}{path}", self.internal()), &headers, body)
+            .await
     }
 
     /// Asks the control plane as the operator; `None` when there is no good answer.
@@ -81,7 +86,9 @@ impl System {
     /// Changes a stage over HTTP; the status of the answer.
     pub async fn flip(&self, target: &str, stage: Option<&str>) -> u16 {
         let change = json!({"target": target, "stage": stage, "why": "test"}).to_string();
-        let answer = self.inside(Method::POST, "/control/v1/stage", Some(&self.token()), change).await;
+        let answer = self
+            .inside(Method::POST, "/control/v1/stage", Some(&self.token()), change)
+            .await;
         answer.map_or(0, |a| a.status)
     }
 
@@ -94,8 +101,15 @@ impl System {
 
     /// The process ids of the module's healthy instances.
     pub async fn healthy_pids(&self, module: &str) -> Vec<u64> {
-        let instances = self.on_map(module).await["instances"].as_array().cloned().unwrap_or_default();
-        instances.iter().filter(|i| i["healthy"] == true).filter_map(|i| i["pid"].as_u64()).collect()
+        let instances = self.on_map(module).await["instances"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        instances
+            .iter()
+            .filter(|i| i["healthy"] == true)
+            .filter_map(|i| i["pid"].as_u64())
+            .collect()
     }
 
     /// Every event of the module's log, from its first on.
@@ -103,7 +117,10 @@ impl System {
         let mut all: Vec<Value> = Vec::new();
         loop {
             let after = all.last().map_or(0, |e| e["position"].as_i64().expect("a position"));
-            let last = self.control(&format!("/control/v1/events/{module}?limit=1")).await.expect("an answer");
+            let last = self
+                .control(&format!("/control/v1/events/{module}?limit=1"))
+                .await
+                .expect("an answer");
             if last["position"].as_i64().expect("a position") <= after {
                 return all;
             }
@@ -117,7 +134,12 @@ impl System {
 /// Whether a process is there and is no zombie.
 pub fn runs(pid: u64) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next()).unwrap_or("X").to_owned();
+    let state = stat
+        .rsplit(')')
+        .next()
+        .and_then(|rest| rest.split_whitespace().next())
+        .unwrap_or("X")
+        .to_owned();
     !matches!(state.as_str(), "X" | "Z")
 }
 

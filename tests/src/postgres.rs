@@ -18,9 +18,14 @@ impl Database {
             return None;
         };
         let server = server.trim_end_matches('/').to_owned();
-        let name = format!("banyan_test_{}", &Uuid::from_u128(rand::random()).simple().to_string()[..12]);
+        let name = format!(
+            "banyan_test_{}",
+            &Uuid::from_u128(rand::random()).simple().to_string()[..12]
+        );
         let database = Self { server, name };
-        database.execute("postgres", &format!("CREATE DATABASE \"{}\"", database.name)).await;
+        database
+            .execute("postgres", &format!("CREATE DATABASE \"{}\"", database.name))
+            .await;
         Some(database)
     }
 
@@ -41,16 +46,23 @@ impl Database {
 
     /// Runs a statement in `database` of the same server.
     pub async fn execute(&self, database: &str, sql: &str) {
-        let connection = Connect::connect(format!("{}/{database}", self.server)).await.expect("PostgreSQL answers");
+        let connection = Connect::connect(format!("{}/{database}", self.server))
+            .await
+            .expect("PostgreSQL answers");
         connection.execute_unprepared(sql).await.expect(sql);
         connection.close().await.expect("closes");
     }
 
     /// Drops it, with the roles that were made for it.
     pub async fn drop(self) {
-        self.execute("postgres", &format!("DROP DATABASE IF EXISTS \"{}\" WITH (FORCE)", self.name)).await;
+        self.execute(
+            "postgres",
+            &format!("DROP DATABASE IF EXISTS \"{}\" WITH (FORCE)", self.name),
+        )
+        .await;
         for schema in migrations::SCHEMAS {
-            self.execute("postgres", &format!("DROP ROLE IF EXISTS \"{}_{schema}\"", self.name)).await;
+            self.execute("postgres", &format!("DROP ROLE IF EXISTS \"{}_{schema}\"", self.name))
+                .await;
         }
     }
 }

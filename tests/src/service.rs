@@ -21,7 +21,11 @@ impl Service {
         let join = system.internal();
         let args = ["serve", "--only", module, "--join", &join, "--listen", &listen];
         let args: Vec<String> = args.iter().chain(more).map(|a| (*a).to_owned()).collect();
-        Self { process: spawn(system, &args), module: module.to_owned(), args }
+        Self {
+            process: spawn(system, &args),
+            module: module.to_owned(),
+            args,
+        }
     }
 
     /// Starts one and waits until the monolith knows it and finds it well.

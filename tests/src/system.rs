@@ -25,9 +25,16 @@ pub const START: Duration = Duration::from_secs(60);
 /// When it is not there: `cargo nextest run --workspace` builds it.
 pub fn banyan() -> PathBuf {
     let test = std::env::current_exe().expect("the test's own path");
-    let target = test.parent().and_then(Path::parent).expect("target/<profile>/deps/<test>");
+    let target = test
+        .parent()
+        .and_then(Path::parent)
+        .expect("target/<profile>/deps/<test>");
     let program = target.join("banyan");
-    assert!(program.exists(), "{} is not built: run `cargo build -p banyan` or the whole workspace's tests", program.display());
+    assert!(
+        program.exists(),
+        "{} is not built: run `cargo build -p banyan` or the whole workspace's tests",
+        program.display()
+    );
     program
 }
 
@@ -78,9 +85,19 @@ impl System {
 
     /// A system that is not started yet.
     pub fn prepare(options: Options) -> Self {
-        let folder = tempfile::Builder::new().prefix("banyan-test-").tempdir().expect("a folder");
+        let folder = tempfile::Builder::new()
+            .prefix("banyan-test-")
+            .tempdir()
+            .expect("a folder");
         let (public, internal) = (free_port(), free_port());
-        Self { folder, public, internal, options, process: None, client: Client::default() }
+        Self {
+            folder,
+            public,
+            internal,
+            options,
+            process: None,
+            client: Client::default(),
+        }
     }
 
     /// The folder it runs in.
@@ -110,12 +127,18 @@ impl System {
 
     /// The operator's token.
     pub fn token(&self) -> String {
-        fs::read_to_string(self.data().join("operator-token")).expect("a token").trim().to_owned()
+        fs::read_to_string(self.data().join("operator-token"))
+            .expect("a token")
+            .trim()
+            .to_owned()
     }
 
     /// The join token.
     pub fn join_token(&self) -> String {
-        fs::read_to_string(self.data().join("join-token")).expect("a token").trim().to_owned()
+        fs::read_to_string(self.data().join("join-token"))
+            .expect("a token")
+            .trim()
+            .to_owned()
     }
 
     /// Its log so far.
@@ -145,13 +168,25 @@ impl System {
 
     /// A `banyan serve …` process with its log in the folder.
     pub fn spawn(&self, args: &[&str]) -> Child {
-        let log = || fs::File::options().create(true).append(true).open(self.folder().join("serve.log")).expect("a log");
-        self.command(args).stdout(log()).stderr(log()).spawn().expect("banyan starts")
+        let log = || {
+            fs::File::options()
+                .create(true)
+                .append(true)
+                .open(self.folder().join("serve.log"))
+                .expect("a log")
+        };
+        self.command(args)
+            .stdout(log())
+            .stderr(log())
+            .spawn()
+            .expect("banyan starts")
     }
 
     /// Starts it (again) without waiting.
     pub fn launch(&mut self) {
-        let args: Vec<_> = std::iter::once("serve").chain(self.options.args.iter().map(String::as_str)).collect();
+        let args: Vec<_> = std::iter::once("serve")
+            .chain(self.options.args.iter().map(String::as_str))
+            .collect();
         self.process = Some(self.spawn(&args));
     }
 
@@ -167,7 +202,13 @@ impl System {
                 panic!("banyan ended with {status} instead of starting:\n{log}");
             }
             let (client, url) = (client.clone(), url.clone());
-            async move { client.send(Method::GET, &url, &[], "").await.ok().filter(|a| a.status == 200) }
+            async move {
+                client
+                    .send(Method::GET, &url, &[], "")
+                    .await
+                    .ok()
+                    .filter(|a| a.status == 200)
+            }
         })
         .await;
         self.process = process;
@@ -196,14 +237,24 @@ impl System {
     /// Runs a command of the command line.
     pub async fn cli(&self, args: &[&str]) -> Output {
         let mut command = self.command(args);
-        tokio::task::spawn_blocking(move || command.output().expect("banyan runs")).await.expect("joined")
+        tokio::task::spawn_blocking(move || command.output().expect("banyan runs"))
+            .await
+            .expect("joined")
     }
 
     /// Runs a command that must succeed, and answers what it printed.
     pub async fn run(&self, args: &[&str]) -> String {
         let out = self.cli(args).await;
-        let (said, told) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
-        assert!(out.status.success(), "banyan {} exited {}: {said}{told}", args.join(" "), out.status);
+        let (said, told) = (
+            String::from_utf8_lossy(&out.stdout),
+            String::from_utf8_lossy(&out.stderr),
+        );
+        assert!(
+            out.status.success(),
+            "banyan {} exited {}: {said}{told}",
+            args.join(" "),
+            out.status
+        );
         said.into_owned()
     }
 
@@ -211,7 +262,11 @@ impl System {
     pub async fn status(&self, module: &str) -> Value {
         let all: Value = serde_json::from_str(&self.run(&["status", "--json"]).await).expect("JSON");
         let modules = all["modules"].as_array().expect("modules");
-        modules.iter().find(|m| m["module"] == module).expect("the module").clone()
+        modules
+            .iter()
+            .find(|m| m["module"] == module)
+            .expect("the module")
+            .clone()
     }
 
     /// Sends a request to the public address.
@@ -222,7 +277,9 @@ impl System {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Result<Answer, String> {
-        self.client.send(method, &format!("{}{path}", self.public()), headers, body).await
+        self.client
+            .send(method, &format!("{}{path}", self.public()), headers, body)
+            .await
     }
 
     /// The answer to a GET on the public address.
@@ -254,7 +311,10 @@ impl System {
             let all: Value = serde_json::from_slice(&out.stdout).unwrap_or_default();
             let modules = all["modules"].as_array().cloned().unwrap_or_default();
             modules.iter().any(|m| {
-                m["module"] == module && m["instances"].as_array().is_some_and(|l| l.iter().any(|i| i["healthy"] == true))
+                m["module"] == module
+                    && m["instances"]
+                        .as_array()
+                        .is_some_and(|l| l.iter().any(|i| i["healthy"] == true))
             })
         })
         .await;
@@ -263,7 +323,11 @@ impl System {
 
 /// Sends a signal, such as `TERM`.
 pub fn signal(name: &str, pid: u32) {
-    let sent = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status().expect("kill runs");
+    let sent = Command::new("kill")
+        .arg(format!("-{name}"))
+        .arg(pid.to_string())
+        .status()
+        .expect("kill runs");
     assert!(sent.success(), "kill -{name} {pid}");
 }
 
@@ -278,7 +342,9 @@ impl Drop for System {
         }
         // What it extracted runs in the same folder and outlives it.
         for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse::<u32>().ok()) else { continue };
+            let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse::<u32>().ok()) else {
+                continue;
+            };
             if fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd == self.folder.path()) {
                 _ = Command::new("kill").arg("-KILL").arg(pid.to_string()).status();
             }

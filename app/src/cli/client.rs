@@ -36,11 +36,17 @@ impl Client {
         let base = global.control.clone().or_else(|| variable("BANYAN_CONTROL"));
         let base = base.unwrap_or_else(|| format!("http://{}", settings.internal.listen));
         if !base.starts_with("http://") {
-            return Err(Failure::Usage(format!("--control: `{base}` is not of the form http://host:port")));
+            return Err(Failure::Usage(format!(
+                "--control: `{base}` is not of the form http://host:port"
+            )));
         }
         let token = operator_token(variable(OPERATOR_TOKEN_VARIABLE).as_deref(), &settings.data.folder);
         let token = token.map_err(|e| Failure::NotReached(e.to_string()))?;
-        Ok(Self { base: base.trim_end_matches('/').to_owned(), token, http: http_client() })
+        Ok(Self {
+            base: base.trim_end_matches('/').to_owned(),
+            token,
+            http: http_client(),
+        })
     }
 
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
@@ -65,7 +71,9 @@ impl Client {
         let answer = match asked {
             Err(_) => {
                 let seconds = PATIENCE.as_secs();
-                return Err(Failure::NotReached(format!("the system at {base} did not answer within {seconds} s")));
+                return Err(Failure::NotReached(format!(
+                    "the system at {base} did not answer within {seconds} s"
+                )));
             }
             Ok(Err(e)) => {
                 let cause = std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string);
@@ -77,10 +85,15 @@ impl Client {
         };
         let status = answer.status();
         let body = Limited::new(answer.into_body(), ANSWER).collect().await;
-        let body = body.map_err(|e| Failure::Failed(format!("the answer of {base} broke off: {e}")))?.to_bytes();
+        let body = body
+            .map_err(|e| Failure::Failed(format!("the answer of {base} broke off: {e}")))?
+            .to_bytes();
         if status.is_success() {
-            return serde_json::from_slice(&body)
-                .map_err(|e| Failure::Failed(format!("the answer of {base} cannot be read ({e}); is it of the same version?")));
+            return serde_json::from_slice(&body).map_err(|e| {
+                Failure::Failed(format!(
+                    "the answer of {base} cannot be read ({e}); is it of the same version?"
+                ))
+            });
         }
         let told = serde_json::from_slice::<Problem>(&body).ok().and_then(|p| p.detail);
         let told = told.unwrap_or_else(|| format!("{base} answered {status}"));

@@ -91,8 +91,9 @@ pub(super) enum ConfigCommand {
 
 pub(super) async fn extract(args: ModuleArgs, global: &Global) -> Result<(), Failure> {
     modules::find(&args.module).map_err(Failure::Usage)?;
-    let started: Value =
-        Client::find(global)?.post(&format!("/control/v1/modules/{}/extract", args.module), &json!({})).await?;
+    let started: Value = Client::find(global)?
+        .post(&format!("/control/v1/modules/{}/extract", args.module), &json!({}))
+        .await?;
     if args.output.json {
         return output::json(&started);
     }
@@ -114,7 +115,11 @@ pub(super) async fn merge_back(args: MergeBackArgs, global: &Global) -> Result<(
         return output::json(&answer);
     }
     let ended = answer["ended"].as_array().map(Vec::len).unwrap_or_default();
-    let processes = if ended == 1 { "1 process was".to_owned() } else { format!("{ended} processes were") };
+    let processes = if ended == 1 {
+        "1 process was".to_owned()
+    } else {
+        format!("{ended} processes were")
+    };
     output::text(&format!("{} is local again; {processes} ended\n", args.module))
 }
 
@@ -123,7 +128,12 @@ pub(super) async fn stage(args: StageArgs, global: &Global) -> Result<(), Failur
         "inherit" => None,
         text => Some(text.parse::<Stage>().map_err(Failure::Usage)?),
     };
-    let change = Change { target: args.target, stage, fallback: args.fallback, why: args.why };
+    let change = Change {
+        target: args.target,
+        stage,
+        fallback: args.fallback,
+        why: args.why,
+    };
     let entry: AuditEntry = Client::find(global)?.post("/control/v1/stage", &change).await?;
     if args.output.json {
         return output::json(&entry);
@@ -137,7 +147,16 @@ pub(super) async fn status(args: Json, global: &Global) -> Result<(), Failure> {
         return output::json(&status);
     }
     let head = [
-        "MODULE", "STAGE", "INSTANCES", "LOCAL", "REMOTE", "FALLBACK", "MATCH", "COVERAGE", "P50/P99 LOCAL", "P50/P99 REMOTE",
+        "MODULE",
+        "STAGE",
+        "INSTANCES",
+        "LOCAL",
+        "REMOTE",
+        "FALLBACK",
+        "MATCH",
+        "COVERAGE",
+        "P50/P99 LOCAL",
+        "P50/P99 REMOTE",
         "DATA",
     ];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
@@ -180,19 +199,28 @@ struct Groups {
 
 pub(super) async fn diffs(args: DiffsArgs, global: &Global) -> Result<(), Failure> {
     modules::find(&args.module).map_err(Failure::Usage)?;
-    let answer: Groups = Client::find(global)?.get(&format!("/control/v1/modules/{}/diffs", args.module)).await?;
+    let answer: Groups = Client::find(global)?
+        .get(&format!("/control/v1/modules/{}/diffs", args.module))
+        .await?;
     if args.output.json {
         return output::json(&answer);
     }
     if answer.groups.is_empty() {
-        output::message(&format!("no mismatch so far; `banyan status` says how many calls of {} were compared", args.module));
+        output::message(&format!(
+            "no mismatch so far; `banyan status` says how many calls of {} were compared",
+            args.module
+        ));
         return Ok(());
     }
     let head = ["COUNT", "OPERATION", "PATH", "KIND", "LOCAL", "REMOTE", "TRACE"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     let short = |value: &Value| {
         let text = printable(&value.to_string());
-        if text.chars().count() > 40 { text.chars().take(39).chain(['…']).collect() } else { text }
+        if text.chars().count() > 40 {
+            text.chars().take(39).chain(['…']).collect()
+        } else {
+            text
+        }
     };
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     for group in &answer.groups {
@@ -216,7 +244,9 @@ struct Entries {
 }
 
 pub(super) async fn audit(args: AuditArgs, global: &Global) -> Result<(), Failure> {
-    let answer: Entries = Client::find(global)?.get(&format!("/control/v1/audit?limit={}", args.limit)).await?;
+    let answer: Entries = Client::find(global)?
+        .get(&format!("/control/v1/audit?limit={}", args.limit))
+        .await?;
     if args.output.json {
         return output::json(&answer);
     }
@@ -239,11 +269,16 @@ pub(super) fn openapi(args: OpenapiArgs) -> Result<(), Failure> {
 
 pub(super) async fn keys(command: KeysCommand, global: &Global) -> Result<(), Failure> {
     let KeysCommand::Rotate(args) = command;
-    let answer: Value = Client::find(global)?.post("/control/v1/keys/rotate", &json!({})).await?;
+    let answer: Value = Client::find(global)?
+        .post("/control/v1/keys/rotate", &json!({}))
+        .await?;
     if args.json {
         return output::json(&answer);
     }
-    output::text(&format!("the signing key is now {}\n", answer["signing_key"].as_str().unwrap_or_default()))
+    output::text(&format!(
+        "the signing key is now {}\n",
+        answer["signing_key"].as_str().unwrap_or_default()
+    ))
 }
 
 pub(super) fn config(command: ConfigCommand, global: &Global) -> Result<(), Failure> {
@@ -258,11 +293,16 @@ pub(super) fn config(command: ConfigCommand, global: &Global) -> Result<(), Fail
 pub(super) async fn migrate(args: Json, global: &Global) -> Result<(), Failure> {
     let settings = settings(global, Vec::new())?;
     std::fs::create_dir_all(&settings.data.folder).map_err(|e| {
-        Failure::Failed(format!("cannot make the data folder {}: {e}", settings.data.folder.display()))
+        Failure::Failed(format!(
+            "cannot make the data folder {}: {e}",
+            settings.data.folder.display()
+        ))
     })?;
     let mut done = Vec::new();
     for schema in std::iter::once(CONTROL).chain(MODULES.iter().map(|m| m.contract.name)) {
-        let db = databases::connect(&settings, schema, true).await.map_err(Failure::Failed)?;
+        let db = databases::connect(&settings, schema, true)
+            .await
+            .map_err(Failure::Failed)?;
         let applied = databases::migrate(&db).await.map_err(Failure::Failed)?;
         done.push(json!({"schema": schema, "database": db.display_url(), "applied": applied}));
         db.close().await;
@@ -272,6 +312,9 @@ pub(super) async fn migrate(args: Json, global: &Global) -> Result<(), Failure> 
     }
     let mut rows = vec![["SCHEMA", "APPLIED", "DATABASE"].map(str::to_owned).to_vec()];
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    rows.extend(done.iter().map(|d| vec![text(&d["schema"]), d["applied"].to_string(), text(&d["database"])]));
+    rows.extend(
+        done.iter()
+            .map(|d| vec![text(&d["schema"]), d["applied"].to_string(), text(&d["database"])]),
+    );
     output::table(&rows)
 }

@@ -83,7 +83,9 @@ enum Command {
   banyan serve --only catalog --join http://127.0.0.1:8081 --listen 127.0.0.1:9000")]
     Serve(serving::ServeArgs),
     /// Starts a process that serves a module, beside the running system
-    #[command(after_help = "Example:\n  banyan extract catalog        again: one more instance, in turn with the first")]
+    #[command(
+        after_help = "Example:\n  banyan extract catalog        again: one more instance, in turn with the first"
+    )]
     Extract(commands::ModuleArgs),
     /// Puts a module back to `local` and ends every process that `extract` started for it
     MergeBack(commands::MergeBackArgs),
@@ -164,6 +166,8 @@ fn settings(global: &Global, mut flags: Vec<Flag>) -> Result<Settings, Failure> 
     }
     let names = modules::names();
     Settings::load(&Sources::of_process(global.config.clone(), flags, &names)).map_err(|mistakes| {
-        Failure::Usage(format!("{mistakes}\nnothing was started; `banyan config show` lists every setting").replace("\n\n", "\n"))
+        Failure::Usage(
+            format!("{mistakes}\nnothing was started; `banyan config show` lists every setting").replace("\n\n", "\n"),
+        )
     })
 }

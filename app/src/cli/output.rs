@@ -28,7 +28,11 @@ pub(super) fn text(text: &str) -> Result<(), Failure> {
 /// Writes a value as JSON, indented on a terminal.
 pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
     let pretty = io::stdout().is_terminal();
-    let made = if pretty { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
+    let made = if pretty {
+        serde_json::to_string_pretty(value)
+    } else {
+        serde_json::to_string(value)
+    };
     let made = made.map_err(|e| Failure::Failed(format!("cannot write the answer as JSON: {e}")))?;
     text(&format!("{made}\n"))
 }
@@ -41,7 +45,13 @@ pub(super) fn message(text: &str) {
 /// A table with aligned columns; the first row is its head.
 pub(super) fn table(rows: &[Vec<String>]) -> Result<(), Failure> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |c: usize| rows.iter().filter_map(|r| r.get(c)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let width = |c: usize| {
+        rows.iter()
+            .filter_map(|r| r.get(c))
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or(0)
+    };
     let widths: Vec<_> = (0..columns).map(width).collect();
     let mut out = String::new();
     for row in rows {

@@ -43,7 +43,10 @@ pub(super) async fn serve(args: ServeArgs, global: &Global) -> Result<(), Failur
     match (args.only.clone(), args.join.clone()) {
         (Some(module), Some(address)) => join_running(args, settings, module, address).await,
         _ => {
-            let options = ServeOptions { no_sample: args.no_sample, config: global.config.clone() };
+            let options = ServeOptions {
+                no_sample: args.no_sample,
+                config: global.config.clone(),
+            };
             let token = settings.data.folder.join(OPERATOR_TOKEN_FILE);
             let console = move |address: SocketAddr| {
                 output::message(&format!(
@@ -61,7 +64,9 @@ async fn join_running(args: ServeArgs, settings: Settings, module: String, monol
         if let Some(url) = url
             && !(url.starts_with("http://") && url.parse::<http::Uri>().is_ok())
         {
-            return Err(Failure::Usage(format!("{flag}: `{url}` is not of the form http://host:port")));
+            return Err(Failure::Usage(format!(
+                "{flag}: `{url}` is not of the form http://host:port"
+            )));
         }
     }
     crate::modules::find(&module).map_err(Failure::Usage)?;

@@ -48,7 +48,10 @@ pub fn router(control: Arc<Control>) -> Router {
         .route("/.well-known/jwks.json", get(jwks))
         .fallback(|| async { ControlProblem::new(StatusCode::NOT_FOUND, "nothing is at this path") })
         .method_not_allowed_fallback(|| async {
-            ControlProblem::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not answer to this method")
+            ControlProblem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "this path does not answer to this method",
+            )
         })
         .layer(DefaultBodyLimit::max(64 << 10))
         .with_state(control)
@@ -64,7 +67,10 @@ pub struct ControlProblem {
 impl ControlProblem {
     /// A problem with this status and sentence.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into() }
+        Self {
+            status,
+            detail: detail.into(),
+        }
     }
 }
 
@@ -85,7 +91,9 @@ impl IntoResponse for ControlProblem {
             detail: Some(self.detail),
             extra: Default::default(),
         };
-        (self.status, [(header::CONTENT_TYPE, PROBLEM_JSON)], Json(problem)).into_response().fix_type()
+        (self.status, [(header::CONTENT_TYPE, PROBLEM_JSON)], Json(problem))
+            .into_response()
+            .fix_type()
     }
 }
 
@@ -96,7 +104,8 @@ trait FixType {
 impl FixType for Response {
     /// `Json` puts its own media type over a problem's.
     fn fix_type(mut self) -> Self {
-        self.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(PROBLEM_JSON));
+        self.headers_mut()
+            .insert(header::CONTENT_TYPE, header::HeaderValue::from_static(PROBLEM_JSON));
         self
     }
 }
@@ -206,7 +215,11 @@ async fn audit(
     State(control): State<Arc<Control>>,
     Asked(window): Asked,
 ) -> Result<impl IntoResponse, ControlProblem> {
-    let entries = control.store.audit(window.limit.unwrap_or(MOST).min(MOST)).await.map_err(failed)?;
+    let entries = control
+        .store
+        .audit(window.limit.unwrap_or(MOST).min(MOST))
+        .await
+        .map_err(failed)?;
     Ok(Json(json!({ "entries": entries })))
 }
 
@@ -261,13 +274,19 @@ async fn extract(
     Path(module): Path<String>,
 ) -> Result<Json<Extracted>, ControlProblem> {
     let running = control.module(&module).map_err(unknown)?;
-    let mut database = databases::url(&control.settings, &module, false).await.map_err(failed)?;
+    let mut database = databases::url(&control.settings, &module, false)
+        .await
+        .map_err(failed)?;
     // A relative file is relative to our working directory; the data folder is known absolutely.
     let relative = format!("sqlite:{}", control.settings.data.folder.display());
     if let Some(rest) = database.strip_prefix(&relative) {
         database = format!("sqlite:{}{rest}", control.extractor.data.display());
     }
-    let started = control.extractor.start(&control.registry, running.contract, &database).await.map_err(failed)?;
+    let started = control
+        .extractor
+        .start(&control.registry, running.contract, &database)
+        .await
+        .map_err(failed)?;
     Ok(Json(started))
 }
 
@@ -302,7 +321,10 @@ async fn heartbeat(
     }
     control.module(&registration.module).map_err(unknown)?;
     if !registration.url.starts_with("http://") || registration.url.parse::<http::Uri>().is_err() {
-        return Err(unknown(format!("`{}` is no address of the form http://host:port", registration.url)));
+        return Err(unknown(format!(
+            "`{}` is no address of the form http://host:port",
+            registration.url
+        )));
     }
     Ok(Json(control.registry.heartbeat(registration)))
 }
@@ -313,5 +335,8 @@ async fn leave(_: AnyInsider, State(control): State<Arc<Control>>, Path(id): Pat
 }
 
 async fn jwks(_: AnyInsider, State(control): State<Arc<Control>>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "application/jwk-set+json")], control.keys.jwks().to_string())
+    (
+        [(header::CONTENT_TYPE, "application/jwk-set+json")],
+        control.keys.jwks().to_string(),
+    )
 }

@@ -70,7 +70,10 @@ impl Extractor {
         };
         let ended = |status: ExitStatus| {
             let said = last_lines(&log);
-            format!("the process for {module} ended with {status} before it was healthy; its log {} says:\n{said}", log.display())
+            format!(
+                "the process for {module} ended with {status} before it was healthy; its log {} says:\n{said}",
+                log.display()
+            )
         };
         let instance = tokio::select! {
             instance = healthy => instance,
@@ -83,7 +86,11 @@ impl Extractor {
         };
         // It goes on when we end; while we are there, somebody has to collect its exit status.
         tokio::spawn(async move { child.wait().await });
-        Ok(Extracted { pid, url: instance.registration.url.clone(), log })
+        Ok(Extracted {
+            pid,
+            url: instance.registration.url.clone(),
+            log,
+        })
     }
 
     fn spawn(&self, module: &str, database: &str) -> Result<(Child, PathBuf), String> {
@@ -99,9 +106,21 @@ impl Extractor {
             command.arg("--config").arg(config);
         }
         command
-            .args(["serve", "--only", module, "--join", &self.join, "--listen", "127.0.0.1:0", "--extracted"])
+            .args([
+                "serve",
+                "--only",
+                module,
+                "--join",
+                &self.join,
+                "--listen",
+                "127.0.0.1:0",
+                "--extracted",
+            ])
             .env("BANYAN_DATA__FOLDER", &self.data)
-            .env(format!("BANYAN_MODULES__{}__DATABASE_URL", module.to_uppercase()), database)
+            .env(
+                format!("BANYAN_MODULES__{}__DATABASE_URL", module.to_uppercase()),
+                database,
+            )
             .env_remove("BANYAN_DATABASE__URL")
             .env_remove("BANYAN_DATABASE__URL_FILE")
             .env_remove("BANYAN_OPERATOR_TOKEN")
@@ -111,7 +130,9 @@ impl Extractor {
             .kill_on_drop(false)
             // A Ctrl-C meant for the monolith is not meant for it.
             .process_group(0);
-        let child = command.spawn().map_err(|e| format!("cannot start {}: {e}", program.display()))?;
+        let child = command
+            .spawn()
+            .map_err(|e| format!("cannot start {}: {e}", program.display()))?;
         Ok((child, log))
     }
 
@@ -133,18 +154,26 @@ impl Extractor {
         };
         match tokio::time::timeout(END, gone).await {
             Ok(()) => Ok(pids),
-            Err(_) => Err(format!("asked to end, but still there after {} s: {pids:?}", END.as_secs())),
+            Err(_) => Err(format!(
+                "asked to end, but still there after {} s: {pids:?}",
+                END.as_secs()
+            )),
         }
     }
 }
 
 fn find(registry: &Registry, module: &str, pid: u32) -> Option<Arc<Instance>> {
-    registry.of(module).into_iter().find(|i| i.registration.pid == pid && i.healthy())
+    registry
+        .of(module)
+        .into_iter()
+        .find(|i| i.registration.pid == pid && i.healthy())
 }
 
 fn still_there(registry: &Registry, asked: &[Arc<Instance>]) -> bool {
     let all = registry.all();
-    asked.iter().any(|a| all.iter().any(|i| i.registration.id == a.registration.id))
+    asked
+        .iter()
+        .any(|a| all.iter().any(|i| i.registration.id == a.registration.id))
 }
 
 /// The last ten lines of a log.

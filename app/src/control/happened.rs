@@ -80,7 +80,10 @@ impl Write for AddHappened {
         let id = happened::Entity::insert(row).exec(connection).await?.last_insert_id;
         // Once in a while is enough.
         if id % 100 == 0 {
-            happened::Entity::delete_many().filter(happened::Column::Id.lte(id - KEPT)).exec(connection).await?;
+            happened::Entity::delete_many()
+                .filter(happened::Column::Id.lte(id - KEPT))
+                .exec(connection)
+                .await?;
         }
         Ok(())
     }
@@ -96,7 +99,11 @@ impl Query for LastHappened {
     type Answer = Vec<Happened>;
 
     async fn run<C: ConnectionTrait>(self, connection: &C) -> Result<Vec<Happened>, DbErr> {
-        let rows = happened::Entity::find().order_by_desc(happened::Column::Id).limit(self.limit).all(connection).await?;
+        let rows = happened::Entity::find()
+            .order_by_desc(happened::Column::Id)
+            .limit(self.limit)
+            .all(connection)
+            .await?;
         let line = |r: happened::Model| Happened {
             id: r.id,
             source: r.source,
@@ -141,6 +148,14 @@ impl Handler for Note {
 pub fn happened_subscriptions<'a>(control: &Db, modules: impl Iterator<Item = &'a Db>) -> Vec<Subscription> {
     let note: Arc<dyn Handler> = Arc::new(Note);
     modules
-        .map(|db| Subscription::new(&format!("happened-{}", db.schema()), control.clone(), db.log(), Filter::All, note.clone()))
+        .map(|db| {
+            Subscription::new(
+                &format!("happened-{}", db.schema()),
+                control.clone(),
+                db.log(),
+                Filter::All,
+                note.clone(),
+            )
+        })
         .collect()
 }

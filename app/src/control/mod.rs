@@ -103,12 +103,16 @@ impl Control {
         };
         let routes = running.switch.routes().all();
         for &index in routes.operations.keys() {
-            self.change(&change(running.contract.operations[index].id, None), by).await?;
+            self.change(&change(running.contract.operations[index].id, None), by)
+                .await?;
         }
         if routes.module.stage != Stage::Local {
             self.change(&change(module, Some(Stage::Local)), by).await?;
         }
-        self.extractor.end_all(&self.registry, module).await.map_err(Refusal::Failed)
+        self.extractor
+            .end_all(&self.registry, module)
+            .await
+            .map_err(Refusal::Failed)
     }
 
     /// The clock.

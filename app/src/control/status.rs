@@ -108,16 +108,23 @@ pub struct DataStatus {
 impl Status {
     /// The map as it is now.
     pub fn of(control: &Control) -> Self {
-        Self { modules: control.modules.iter().map(|m| module(control, m)).collect() }
+        Self {
+            modules: control.modules.iter().map(|m| module(control, m)).collect(),
+        }
     }
 }
 
 fn module(control: &Control, running: &Running) -> ModuleStatus {
-    let Running { contract, db, switch, .. } = running;
+    let Running {
+        contract, db, switch, ..
+    } = running;
     let (routes, stats) = (switch.routes().all(), switch.stats());
     let quantiles = |side: fn(&OperationStats) -> &Histogram| {
         let at = |q| quantile_ms(stats.operations().iter().map(side), q);
-        Quantiles { p50: at(0.5), p99: at(0.99) }
+        Quantiles {
+            p50: at(0.5),
+            p99: at(0.99),
+        }
     };
     let instances = control.registry.of(contract.name);
     ModuleStatus {
@@ -130,7 +137,10 @@ fn module(control: &Control, running: &Running) -> ModuleStatus {
             .operations
             .iter()
             .map(|(&index, route)| {
-                let stage = OperationStage { stage: route.stage.to_string(), percent: None };
+                let stage = OperationStage {
+                    stage: route.stage.to_string(),
+                    percent: None,
+                };
                 (contract.operations[index].id.to_owned(), stage)
             })
             .collect(),
@@ -138,7 +148,13 @@ fn module(control: &Control, running: &Running) -> ModuleStatus {
             .iter()
             .map(|i| {
                 let r = &i.registration;
-                InstanceStatus { id: r.id, url: r.url.clone(), pid: r.pid, healthy: i.healthy(), contract: r.contract }
+                InstanceStatus {
+                    id: r.id,
+                    url: r.url.clone(),
+                    pid: r.pid,
+                    healthy: i.healthy(),
+                    contract: r.contract,
+                }
             })
             .collect(),
         answered: AnsweredCounts {
@@ -147,7 +163,12 @@ fn module(control: &Control, running: &Running) -> ModuleStatus {
             fallback: stats.total(|o| &o.fallback),
         },
         parallel_run: switch.parallel().summary(),
-        latency_ms: Latencies { local: quantiles(|o| &o.local_time), remote: quantiles(|o| &o.remote_time) },
-        data: DataStatus { database: db.display_url().to_owned() },
+        latency_ms: Latencies {
+            local: quantiles(|o| &o.local_time),
+            remote: quantiles(|o| &o.remote_time),
+        },
+        data: DataStatus {
+            database: db.display_url().to_owned(),
+        },
     }
 }

@@ -80,7 +80,10 @@ impl Write for PutRoute {
 
     async fn run<C: ConnectionTrait>(self, connection: &C) -> Result<(), DbErr> {
         let Some(Route { stage, fallback }) = self.route else {
-            return routes::Entity::delete_by_id(self.target).exec(connection).await.map(|_| ());
+            return routes::Entity::delete_by_id(self.target)
+                .exec(connection)
+                .await
+                .map(|_| ());
         };
         let row = routes::ActiveModel {
             target: Set(self.target),
@@ -90,7 +93,11 @@ impl Write for PutRoute {
         let replace = OnConflict::column(routes::Column::Target)
             .update_columns([routes::Column::Stage, routes::Column::Fallback])
             .to_owned();
-        routes::Entity::insert(row).on_conflict(replace).exec_without_returning(connection).await.map(|_| ())
+        routes::Entity::insert(row)
+            .on_conflict(replace)
+            .exec_without_returning(connection)
+            .await
+            .map(|_| ())
     }
 }
 
@@ -101,7 +108,14 @@ impl Write for AddAudit {
     const NAME: &'static str = "add-audit";
 
     async fn run<C: ConnectionTrait>(self, connection: &C) -> Result<(), DbErr> {
-        let AuditEntry { at, by, target, from, to, why } = self.0;
+        let AuditEntry {
+            at,
+            by,
+            target,
+            from,
+            to,
+            why,
+        } = self.0;
         let row = audit::ActiveModel {
             at: Set(at),
             by: Set(by),
@@ -111,7 +125,10 @@ impl Write for AddAudit {
             why: Set(why),
             ..Default::default()
         };
-        audit::Entity::insert(row).exec_without_returning(connection).await.map(|_| ())
+        audit::Entity::insert(row)
+            .exec_without_returning(connection)
+            .await
+            .map(|_| ())
     }
 }
 
@@ -138,8 +155,19 @@ impl Query for LastAudit {
     type Answer = Vec<AuditEntry>;
 
     async fn run<C: ConnectionTrait>(self, connection: &C) -> Result<Vec<AuditEntry>, DbErr> {
-        let rows = audit::Entity::find().order_by_desc(audit::Column::Id).limit(self.limit).all(connection).await?;
-        let entry = |r: audit::Model| AuditEntry { at: r.at, by: r.by, target: r.target, from: r.from, to: r.to, why: r.why };
+        let rows = audit::Entity::find()
+            .order_by_desc(audit::Column::Id)
+            .limit(self.limit)
+            .all(connection)
+            .await?;
+        let entry = |r: audit::Model| AuditEntry {
+            at: r.at,
+            by: r.by,
+            target: r.target,
+            from: r.from,
+            to: r.to,
+            why: r.why,
+        };
         Ok(rows.into_iter().rev().map(entry).collect())
     }
 }
@@ -154,9 +182,16 @@ impl Write for SetMark {
     const NAME: &'static str = "set-mark";
 
     async fn run<C: ConnectionTrait>(self, connection: &C) -> Result<(), DbErr> {
-        let row = marks::ActiveModel { name: Set(self.name), at: Set(self.at) };
+        let row = marks::ActiveModel {
+            name: Set(self.name),
+            at: Set(self.at),
+        };
         let keep = OnConflict::column(marks::Column::Name).do_nothing().to_owned();
-        marks::Entity::insert(row).on_conflict(keep).exec_without_returning(connection).await.map(|_| ())
+        marks::Entity::insert(row)
+            .on_conflict(keep)
+            .exec_without_returning(connection)
+            .await
+            .map(|_| ())
     }
 }
 
@@ -170,7 +205,10 @@ impl Query for HasMark {
     type Answer = bool;
 
     async fn run<C: ConnectionTrait>(self, connection: &C) -> Result<bool, DbErr> {
-        marks::Entity::find_by_id(self.name).one(connection).await.map(|row| row.is_some())
+        marks::Entity::find_by_id(self.name)
+            .one(connection)
+            .await
+            .map(|row| row.is_some())
     }
 }
 
@@ -209,7 +247,10 @@ impl ControlStore {
     pub async fn set_mark(&self, name: &str) -> Result<(), StoreError> {
         let mut uow = self.db.begin(&Self::cx()).await?;
         let at = uow.now();
-        uow.put(SetMark { name: name.to_owned(), at });
+        uow.put(SetMark {
+            name: name.to_owned(),
+            at,
+        });
         uow.commit().await
     }
 }
@@ -224,22 +265,37 @@ impl RouteStore for ControlStore {
         Box::pin(async move {
             let save = async {
                 let mut uow = self.db.begin(&Self::cx()).await?;
-                uow.put(PutRoute { target: target.to_owned(), route });
+                uow.put(PutRoute {
+                    target: target.to_owned(),
+                    route,
+                });
                 uow.put(AddAudit(entry.clone()));
                 uow.commit().await
             };
-            save.await.map_err(|e: StoreError| format!("the change could not be written down, so it is not in force: {e}"))
+            save.await
+                .map_err(|e: StoreError| format!("the change could not be written down, so it is not in force: {e}"))
         })
     }
 
     fn load(&self) -> BoxFuture<'_, Result<Vec<(String, Route)>, String>> {
         Box::pin(async move {
-            let rows = self.db.view(&Self::cx()).find(AllRoutes).await.map_err(|e| e.to_string())?;
+            let rows = self
+                .db
+                .view(&Self::cx())
+                .find(AllRoutes)
+                .await
+                .map_err(|e| e.to_string())?;
             let read = |(target, stage, fallback): (String, String, String)| {
-                let route = Route { stage: stage.parse()?, fallback: fallback.parse()? };
+                let route = Route {
+                    stage: stage.parse()?,
+                    fallback: fallback.parse()?,
+                };
                 Ok((target, route))
             };
-            rows.into_iter().map(read).collect::<Result<_, String>>().map_err(|e| format!("a stored route: {e}"))
+            rows.into_iter()
+                .map(read)
+                .collect::<Result<_, String>>()
+                .map_err(|e| format!("a stored route: {e}"))
         })
     }
 }

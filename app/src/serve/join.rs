@@ -70,18 +70,31 @@ pub async fn join(settings: Settings, options: JoinOptions, ready: impl FnOnce(S
     });
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let verifier = Arc::new(Verifier::new(contract.name, monolith.clone().fetch_keys(), clock));
-    let limits = GatewayLimits { body: settings.public.body_limit, budget: settings.public.budget, server_timing: false };
+    let limits = GatewayLimits {
+        body: settings.public.body_limit,
+        budget: settings.public.budget,
+        server_timing: false,
+    };
     let mounts = vec![Mount { server, switch: None }];
-    let gateway = Arc::new(Gateway::new(mounts, Arc::new(ServiceDoor(verifier)), Edge::Internal, limits)?);
+    let gateway = Arc::new(Gateway::new(
+        mounts,
+        Arc::new(ServiceDoor(verifier)),
+        Edge::Internal,
+        limits,
+    )?);
     let probes = Probes::new(vec![db.clone()]);
 
     let background = Background::default();
     let stop = background.stop().clone();
     let (front_gateway, front_probes) = (gateway.clone(), probes.clone());
     let accepting = CancellationToken::new();
-    let server = serve(listener, settings.internal.connections, accepting.clone(), settings.shutdown.grace, move |request| {
-        answer(front_gateway.clone(), front_probes.clone(), request)
-    });
+    let server = serve(
+        listener,
+        settings.internal.connections,
+        accepting.clone(),
+        settings.shutdown.grace,
+        move |request| answer(front_gateway.clone(), front_probes.clone(), request),
+    );
     probes.started();
     ready(address);
     let registration = Registration {
@@ -142,7 +155,10 @@ async fn answer(gateway: Arc<Gateway>, probes: Probes, request: Request<Incoming
     let page = match probes.answer(path).await {
         Some(page) => page,
         None => {
-            let problem = ControlProblem::new(StatusCode::NOT_FOUND, "this process serves a module's contract and its probes");
+            let problem = ControlProblem::new(
+                StatusCode::NOT_FOUND,
+                "this process serves a module's contract and its probes",
+            );
             axum::response::IntoResponse::into_response(problem)
         }
     };
@@ -162,7 +178,11 @@ async fn beat(monolith: &Monolith, registration: &Registration, every: Duration,
             }
             Err(why) => {
                 if !std::mem::replace(&mut away, true) {
-                    tracing::warn!(monolith = monolith.base, why, "cannot register with the monolith; trying again");
+                    tracing::warn!(
+                        monolith = monolith.base,
+                        why,
+                        "cannot register with the monolith; trying again"
+                    );
                 }
             }
         }
@@ -189,20 +209,30 @@ impl Monolith {
             .body(Outgoing::Full(body))
             .map_err(|e| e.to_string())?;
         let answer = async {
-            let answer = self.http.request(request).await.map_err(|e| {
-                std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string)
-            })?;
+            let answer = self
+                .http
+                .request(request)
+                .await
+                .map_err(|e| std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string))?;
             let status = answer.status();
-            let body = Limited::new(answer.into_body(), 1 << 20).collect().await.map_err(|e| e.to_string())?.to_bytes();
+            let body = Limited::new(answer.into_body(), 1 << 20)
+                .collect()
+                .await
+                .map_err(|e| e.to_string())?
+                .to_bytes();
             if status.is_success() {
                 return Ok(body);
             }
             Err(match status {
-                StatusCode::UNAUTHORIZED => "it does not accept our join token; give it in BANYAN_JOIN_TOKEN".to_owned(),
+                StatusCode::UNAUTHORIZED => {
+                    "it does not accept our join token; give it in BANYAN_JOIN_TOKEN".to_owned()
+                }
                 _ => format!("it answered {status}: {}", String::from_utf8_lossy(&body)),
             })
         };
-        tokio::time::timeout(PATIENCE, answer).await.unwrap_or_else(|_| Err("it did not answer in time".to_owned()))
+        tokio::time::timeout(PATIENCE, answer)
+            .await
+            .unwrap_or_else(|_| Err("it did not answer in time".to_owned()))
     }
 
     async fn heartbeat(&self, registration: &Registration) -> Result<Heartbeat, String> {
@@ -223,7 +253,9 @@ impl Monolith {
         Box::new(move || {
             let monolith = self.clone();
             Box::pin(async move {
-                let keys = monolith.ask(Method::GET, "/.well-known/jwks.json", Bytes::new()).await?;
+                let keys = monolith
+                    .ask(Method::GET, "/.well-known/jwks.json", Bytes::new())
+                    .await?;
                 String::from_utf8(keys.to_vec()).map_err(|e| e.to_string())
             })
         })

@@ -64,7 +64,12 @@ pub async fn monolith(settings: Settings, options: ServeOptions, ready: impl FnO
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let identity = &settings.identity;
-    let keys = KeyRing::open(&settings.data.folder, identity.token_ttl_s, identity.rotate_s, clock.clone());
+    let keys = KeyRing::open(
+        &settings.data.folder,
+        identity.token_ttl_s,
+        identity.rotate_s,
+        clock.clone(),
+    );
     let keys = Arc::new(keys.map_err(|e| e.to_string())?);
     let background = Background::default();
     let store = ControlStore::new(databases::open(&settings, CONTROL).await?);
@@ -86,7 +91,10 @@ pub async fn monolith(settings: Settings, options: ServeOptions, ready: impl FnO
         config: options.config.map(|c| std::path::absolute(&c).unwrap_or(c)),
         turn: Mutex::new(()),
     };
-    let databases: Vec<Db> = std::iter::once(store.db()).chain(modules.iter().map(|m| &m.db)).cloned().collect();
+    let databases: Vec<Db> = std::iter::once(store.db())
+        .chain(modules.iter().map(|m| &m.db))
+        .cloned()
+        .collect();
     let grace = settings.shutdown.grace;
     let (connections, inside) = (settings.public.connections, settings.internal.connections);
     let limits = GatewayLimits {
@@ -94,12 +102,29 @@ pub async fn monolith(settings: Settings, options: ServeOptions, ready: impl FnO
         budget: settings.public.budget,
         server_timing: settings.public.server_timing,
     };
-    let control = Arc::new(Control { settings, tokens: tokens.clone(), keys, switchboard, registry, modules, store, extractor });
+    let control = Arc::new(Control {
+        settings,
+        tokens: tokens.clone(),
+        keys,
+        switchboard,
+        registry,
+        modules,
+        store,
+        extractor,
+    });
 
     let mounts = || control.modules.iter().map(mount).collect();
     let outside = Gateway::new(mounts(), Arc::new(PublicDoor(tokens.clone())), Edge::Public, limits)?;
-    let between = GatewayLimits { server_timing: true, ..limits };
-    let between = Gateway::new(mounts(), Arc::new(InternalDoor(tokens.clone())), Edge::Internal, between)?;
+    let between = GatewayLimits {
+        server_timing: true,
+        ..limits
+    };
+    let between = Gateway::new(
+        mounts(),
+        Arc::new(InternalDoor(tokens.clone())),
+        Edge::Internal,
+        between,
+    )?;
     let probes = Probes::new(databases.clone());
     work(&control, &client, &background);
 
@@ -108,7 +133,12 @@ pub async fn monolith(settings: Settings, options: ServeOptions, ready: impl FnO
         .route("/", get(|| async { Redirect::temporary("/console") }))
         .merge(docs::router())
         .merge(console::router(control.clone(), stop.clone()));
-    let front = Front { gateway: Arc::new(outside), probes: probes.clone(), pages, door: None };
+    let front = Front {
+        gateway: Arc::new(outside),
+        probes: probes.clone(),
+        pages,
+        door: None,
+    };
     let back = Front {
         gateway: Arc::new(between),
         probes: probes.clone(),
@@ -118,8 +148,12 @@ pub async fn monolith(settings: Settings, options: ServeOptions, ready: impl FnO
     let accepting = stop.child_token();
     let servers = async {
         tokio::join!(
-            serve(public, connections, accepting.clone(), grace, move |r| front.clone().answer(r)),
-            serve(internal, inside, accepting.clone(), grace, move |r| back.clone().answer(r)),
+            serve(public, connections, accepting.clone(), grace, move |r| front
+                .clone()
+                .answer(r)),
+            serve(internal, inside, accepting.clone(), grace, move |r| back
+                .clone()
+                .answer(r)),
         )
     };
     probes.started();
@@ -146,12 +180,19 @@ pub async fn monolith(settings: Settings, options: ServeOptions, ready: impl FnO
 fn lock(settings: &Settings) -> Result<File, String> {
     let path = settings.data.folder.join("lock");
     let file = File::options().create(true).truncate(false).write(true).open(&path);
-    let file = file.map_err(|e| format!("cannot write {}: {e}; make the folder writable, or set data.folder", path.display()))?;
+    let file = file.map_err(|e| {
+        format!(
+            "cannot write {}: {e}; make the folder writable, or set data.folder",
+            path.display()
+        )
+    })?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => {
             let folder = settings.data.folder.display();
-            Err(format!("another banyan serves the data folder {folder}: end that one, or set data.folder to another"))
+            Err(format!(
+                "another banyan serves the data folder {folder}: end that one, or set data.folder to another"
+            ))
         }
         Err(std::fs::TryLockError::Error(e)) => Err(format!("cannot lock {}: {e}", path.display())),
     }
@@ -161,7 +202,11 @@ fn lock(settings: &Settings) -> Result<File, String> {
 fn reachable(address: SocketAddr) -> SocketAddr {
     let mut address = address;
     if address.ip().is_unspecified() {
-        address.set_ip(if address.is_ipv4() { std::net::Ipv4Addr::LOCALHOST.into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+        address.set_ip(if address.is_ipv4() {
+            std::net::Ipv4Addr::LOCALHOST.into()
+        } else {
+            std::net::Ipv6Addr::LOCALHOST.into()
+        });
     }
     address
 }
@@ -178,7 +223,10 @@ fn start(
     let contract = module.contract;
     let stats = Arc::new(ModuleStats::new(contract.operations.len()));
     let server: Arc<dyn Serve> = (module.start)(db.clone(), stats.clone());
-    let way = PoolLimits { timeout: settings.remote.timeout, in_flight: settings.remote.in_flight };
+    let way = PoolLimits {
+        timeout: settings.remote.timeout,
+        in_flight: settings.remote.in_flight,
+    };
     let credentials = Arc::new(Exchange(keys.clone()));
     let pool = Arc::new(Pool::new(contract, registry.clone(), client.clone(), credentials, way));
     let limits = ParallelLimits {
@@ -193,11 +241,20 @@ fn start(
         tokio::select! { () = worker => {}, () = stop.cancelled() => {} }
     });
     let switch = Arc::new(Switch::new(Arc::new(RouteTable::new(contract)), stats, parallel));
-    Running { contract, db, server, switch, pool }
+    Running {
+        contract,
+        db,
+        server,
+        switch,
+        pool,
+    }
 }
 
 fn mount(running: &Running) -> Mount {
-    Mount { server: running.server.clone(), switch: Some((running.switch.clone(), running.pool.clone())) }
+    Mount {
+        server: running.server.clone(),
+        switch: Some((running.switch.clone(), running.pool.clone())),
+    }
 }
 
 /// Loads the sample season on the first start. It is marked only when it is whole, and loading it twice loads it once,
@@ -275,7 +332,10 @@ async fn examine(registry: &Registry, http: &HttpClient) {
                 let answer = http.request(request).await.ok()?;
                 let status = answer.status();
                 // Read to its end, so that the connection is kept.
-                http_body_util::Limited::new(answer.into_body(), 64 << 10).collect().await.ok()?;
+                http_body_util::Limited::new(answer.into_body(), 64 << 10)
+                    .collect()
+                    .await
+                    .ok()?;
                 Some(status.is_success())
             })
             .await

@@ -29,7 +29,11 @@ pub(super) struct Probes {
 
 impl Probes {
     pub(super) fn new(databases: Vec<Db>) -> Self {
-        Self { started: Arc::default(), stopping: Arc::default(), databases: databases.into() }
+        Self {
+            started: Arc::default(),
+            stopping: Arc::default(),
+            databases: databases.into(),
+        }
     }
 
     pub(super) fn started(&self) {
@@ -64,7 +68,10 @@ impl Probes {
         let mut all = started && !stopping;
         for db in self.databases.iter() {
             let well = matches!(tokio::time::timeout(PATIENCE, db.ping()).await, Ok(Ok(())));
-            checks.insert(db.schema().to_owned(), if well { "answers" } else { "does not answer" }.into());
+            checks.insert(
+                db.schema().to_owned(),
+                if well { "answers" } else { "does not answer" }.into(),
+            );
             all &= well;
         }
         let status = match (all, stopping, started) {
@@ -73,7 +80,11 @@ impl Probes {
             (false, false, false) => "starting",
             _ => "not ready",
         };
-        let code = if all { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        let code = if all {
+            StatusCode::OK
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        };
         (code, Json(json!({"status": status, "databases": checks}))).into_response()
     }
 }

@@ -32,7 +32,11 @@ pub(crate) enum Decision<T> {
 
 /// Whether a change is what the caller expects to change. `version` is `None` when nothing is there.
 fn expect(expected: Option<&IfMatch>, version: Option<i64>) -> Result<(), CatalogError> {
-    if expected.is_none_or(|e| e.allows(version)) { Ok(()) } else { Err(CatalogError::OtherVersion) }
+    if expected.is_none_or(|e| e.allows(version)) {
+        Ok(())
+    } else {
+        Err(CatalogError::OtherVersion)
+    }
 }
 
 /// Compares `next`, made for this version, with what is there.
@@ -58,7 +62,12 @@ impl ActState {
     ) -> Result<Decision<Self>, CatalogError> {
         decide(current.map(|c| (c.0.version, c)), expected, |version| {
             let ActDraft { name, genre } = draft.clone();
-            Self(Act { id, version, name, genre })
+            Self(Act {
+                id,
+                version,
+                name,
+                genre,
+            })
         })
     }
 }
@@ -111,7 +120,9 @@ impl ShowState {
         let has = |section| venue.0.sections.iter().any(|s| s.name() == section);
         match draft.prices().iter().find(|p| !has(&p.section)) {
             None => Ok(()),
-            Some(price) => Err(CatalogError::UnknownSection { section: price.section.to_string() }),
+            Some(price) => Err(CatalogError::UnknownSection {
+                section: price.section.to_string(),
+            }),
         }
     }
 
@@ -143,28 +154,53 @@ mod tests {
         serde_json::from_value(body).expect("draft")
     }
 
-    fn put(current: Option<&ShowState>, expected: Option<&str>, draft: &ShowDraft) -> Result<Decision<ShowState>, CatalogError> {
+    fn put(
+        current: Option<&ShowState>,
+        expected: Option<&str>,
+        draft: &ShowDraft,
+    ) -> Result<Decision<ShowState>, CatalogError> {
         let expected = expected.map(|e| e.parse().expect("never fails"));
         ShowState::put(current, expected.as_ref(), ShowId(Uuid::from_u128(3)), draft)
     }
 
     #[test]
     fn the_same_put_twice_is_one_version() {
-        let Ok(Decision::Create(first)) = put(None, None, &draft("Stalls", 1)) else { panic!("created") };
-        assert_eq!(put(Some(&first), None, &draft("Stalls", 1)), Ok(Decision::Keep(first.clone())));
-        let Ok(Decision::Change(second)) = put(Some(&first), Some("\"1\""), &draft("Stalls", 2)) else { panic!("changed") };
+        let Ok(Decision::Create(first)) = put(None, None, &draft("Stalls", 1)) else {
+            panic!("created")
+        };
+        assert_eq!(
+            put(Some(&first), None, &draft("Stalls", 1)),
+            Ok(Decision::Keep(first.clone()))
+        );
+        let Ok(Decision::Change(second)) = put(Some(&first), Some("\"1\""), &draft("Stalls", 2)) else {
+            panic!("changed")
+        };
         assert_eq!((first.show.version, second.show.version), (1, 2));
-        assert_eq!(put(Some(&second), Some("\"1\""), &draft("Stalls", 3)), Err(CatalogError::OtherVersion));
-        assert_eq!(put(None, Some("*"), &draft("Stalls", 3)), Err(CatalogError::OtherVersion));
+        assert_eq!(
+            put(Some(&second), Some("\"1\""), &draft("Stalls", 3)),
+            Err(CatalogError::OtherVersion)
+        );
+        assert_eq!(
+            put(None, Some("*"), &draft("Stalls", 3)),
+            Err(CatalogError::OtherVersion)
+        );
     }
 
     #[test]
     fn a_cancelled_show_stays_cancelled() {
-        let Ok(Decision::Create(show)) = put(None, None, &draft("Stalls", 1)) else { panic!("created") };
-        assert_eq!(show.cancel(Some(&IfMatch::Versions(vec![9]))), Err(CatalogError::OtherVersion));
+        let Ok(Decision::Create(show)) = put(None, None, &draft("Stalls", 1)) else {
+            panic!("created")
+        };
+        assert_eq!(
+            show.cancel(Some(&IfMatch::Versions(vec![9]))),
+            Err(CatalogError::OtherVersion)
+        );
         let gone = show.cancel(None).expect("allowed").expect("a change");
         assert_eq!((gone.show.version, gone.cancelled), (2, true));
         assert_eq!(gone.cancel(None), Ok(None));
-        assert!(matches!(put(Some(&gone), None, &draft("Stalls", 1)), Err(CatalogError::ShowCancelled { .. })));
+        assert!(matches!(
+            put(Some(&gone), None, &draft("Stalls", 1)),
+            Err(CatalogError::ShowCancelled { .. })
+        ));
     }
 }

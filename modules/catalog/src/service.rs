@@ -37,7 +37,9 @@ fn unavailable(error: StoreError) -> CatalogError {
         StoreError::Unavailable(_) => "its database does not answer; ask again shortly",
         _ => "something is wrong with it; the log has the cause under this trace",
     };
-    CatalogError::Unavailable { cause: cause.to_owned() }
+    CatalogError::Unavailable {
+        cause: cause.to_owned(),
+    }
 }
 
 /// Leaves what a PUT came to in the unit of work and answers it.
@@ -79,7 +81,10 @@ impl CatalogService for CatalogModule {
         let mut uow = self.db.begin(cx).await.map_err(unavailable)?;
         let there = uow.load::<ActState>(id.0).await.map_err(unavailable)?;
         let decision = ActState::put(there.as_ref(), expected.as_ref(), id, &draft)?;
-        let (announced, changed) = (|s: ActState| CatalogEvent::ActAnnounced(s.0), |s: ActState| CatalogEvent::ActChanged(s.0));
+        let (announced, changed) = (
+            |s: ActState| CatalogEvent::ActAnnounced(s.0),
+            |s: ActState| CatalogEvent::ActChanged(s.0),
+        );
         settle(uow, decision, |s| s.0, announced, changed).await
     }
 
@@ -124,12 +129,22 @@ impl CatalogService for CatalogModule {
         let mut uow = self.db.begin(cx).await.map_err(unavailable)?;
         let there = uow.load::<ShowState>(id.0).await.map_err(unavailable)?;
         let (act, venue) = (draft.act(), draft.venue());
-        uow.peek::<ActState>(act.0).await.map_err(unavailable)?.ok_or(CatalogError::UnknownAct { act })?;
+        uow.peek::<ActState>(act.0)
+            .await
+            .map_err(unavailable)?
+            .ok_or(CatalogError::UnknownAct { act })?;
         let house = uow.peek::<VenueState>(venue.0).await.map_err(unavailable)?;
         ShowState::fits(&draft, &house.ok_or(CatalogError::UnknownVenue { venue })?)?;
         let decision = ShowState::put(there.as_ref(), expected.as_ref(), id, &draft)?;
         let announced = |s: ShowState| CatalogEvent::ShowAnnounced(s.show);
-        settle(uow, decision, |s| s.show, announced, |s| CatalogEvent::ShowChanged(s.show)).await
+        settle(
+            uow,
+            decision,
+            |s| s.show,
+            announced,
+            |s| CatalogEvent::ShowChanged(s.show),
+        )
+        .await
     }
 
     async fn cancel(&self, cx: &Cx, id: ShowId, expected: Option<IfMatch>) -> Result<Done, CatalogError> {
@@ -137,7 +152,10 @@ impl CatalogService for CatalogModule {
         let there = uow.load::<ShowState>(id.0).await.map_err(unavailable)?;
         let there = there.ok_or(CatalogError::NoSuchShow { id })?;
         if let Some(cancelled) = there.cancel(expected.as_ref())? {
-            let event = CatalogEvent::ShowCancelled { id, version: cancelled.show.version };
+            let event = CatalogEvent::ShowCancelled {
+                id,
+                version: cancelled.show.version,
+            };
             leave(&mut uow, &cancelled, &event);
             uow.commit().await.map_err(unavailable)?;
         }

@@ -102,12 +102,27 @@ impl Aggregate for ActState {
 
     fn from_model(row: acts::Model) -> Result<Self, StoreError> {
         let (name, genre): (Name, Word) = (text("name", row.name)?, text("genre", row.genre)?);
-        Ok(Self(Act { id: ActId(row.id), version: row.version, name, genre }))
+        Ok(Self(Act {
+            id: ActId(row.id),
+            version: row.version,
+            name,
+            genre,
+        }))
     }
 
     fn to_model(&self) -> acts::ActiveModel {
-        let Act { id, version, name, genre } = self.0.clone();
-        acts::ActiveModel { id: Set(id.0), version: Set(version), name: Set(name.into()), genre: Set(genre.into()) }
+        let Act {
+            id,
+            version,
+            name,
+            genre,
+        } = self.0.clone();
+        acts::ActiveModel {
+            id: Set(id.0),
+            version: Set(version),
+            name: Set(name.into()),
+            genre: Set(genre.into()),
+        }
     }
 
     fn id_column() -> acts::Column {
@@ -143,7 +158,14 @@ impl Aggregate for VenueState {
     }
 
     fn to_model(&self) -> venues::ActiveModel {
-        let Venue { id, version, name, city, time_zone, sections } = self.0.clone();
+        let Venue {
+            id,
+            version,
+            name,
+            city,
+            time_zone,
+            sections,
+        } = self.0.clone();
         venues::ActiveModel {
             id: Set(id.0),
             version: Set(version),
@@ -184,11 +206,21 @@ impl Aggregate for ShowState {
             starts_at: Time::from_micros(row.starts_at).map_err(StoreError::corrupt_row)?,
             prices: json("prices", &row.prices)?,
         };
-        Ok(Self { show, cancelled: row.cancelled })
+        Ok(Self {
+            show,
+            cancelled: row.cancelled,
+        })
     }
 
     fn to_model(&self) -> shows::ActiveModel {
-        let Show { id, version, act, venue, starts_at, prices } = &self.show;
+        let Show {
+            id,
+            version,
+            act,
+            venue,
+            starts_at,
+            prices,
+        } = &self.show;
         shows::ActiveModel {
             id: Set(id.0),
             version: Set(*version),
@@ -219,7 +251,13 @@ impl Query for ShowsInWindow {
 
     async fn run<C: ConnectionTrait>(self, connection: &C) -> Result<Page<Show>, DbErr> {
         use shows::Column as C;
-        let ShowFilter { from, to, act, limit, cursor } = self.0;
+        let ShowFilter {
+            from,
+            to,
+            act,
+            limit,
+            cursor,
+        } = self.0;
         let limit = limit.unwrap_or_default().get();
         let mut query = shows::Entity::find().filter(C::Cancelled.eq(false));
         if let Some(from) = from {
@@ -237,13 +275,27 @@ impl Query for ShowsInWindow {
             let after = Condition::any().add(C::StartsAt.gt(at)).add(C::Id.gt(cursor.id));
             query = query.filter(C::StartsAt.gte(at)).filter(after);
         }
-        let rows = query.order_by_asc(C::StartsAt).order_by_asc(C::Id).limit(limit + 1).all(connection).await?;
+        let rows = query
+            .order_by_asc(C::StartsAt)
+            .order_by_asc(C::Id)
+            .limit(limit + 1)
+            .all(connection)
+            .await?;
         let more = rows.len() as u64 > limit;
-        let items: Result<Vec<_>, _> =
-            rows.into_iter().take(limit as usize).map(|row| ShowState::from_model(row).map(|s| s.show)).collect();
+        let items: Result<Vec<_>, _> = rows
+            .into_iter()
+            .take(limit as usize)
+            .map(|row| ShowState::from_model(row).map(|s| s.show))
+            .collect();
         let items = items.map_err(|e| DbErr::Custom(e.to_string()))?;
         let next = items.last().filter(|_| more);
-        let next = next.map(|s: &Show| kernel::Cursor { time: s.starts_at, id: s.id.0 }.to_string());
+        let next = next.map(|s: &Show| {
+            kernel::Cursor {
+                time: s.starts_at,
+                id: s.id.0,
+            }
+            .to_string()
+        });
         Ok(Page { items, next })
     }
 }

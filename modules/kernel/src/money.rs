@@ -68,7 +68,10 @@ impl Money {
         if (0..=Self::MOST).contains(&amount) {
             Ok(Self { amount, currency })
         } else {
-            Err(format!("an amount of money is between 0 and {} minor units, not {amount}", Self::MOST))
+            Err(format!(
+                "an amount of money is between 0 and {} minor units, not {amount}",
+                Self::MOST
+            ))
         }
     }
 
@@ -91,7 +94,10 @@ mod tests {
     fn money_is_read_only_when_it_can_be() {
         let read = |text: &str| serde_json::from_str::<Money>(text);
         let money = read(r#"{"amount": 4500, "currency": "EUR"}"#).expect("good");
-        assert_eq!(serde_json::to_string(&money).expect("text"), r#"{"amount":4500,"currency":"EUR"}"#);
+        assert_eq!(
+            serde_json::to_string(&money).expect("text"),
+            r#"{"amount":4500,"currency":"EUR"}"#
+        );
         for bad in [
             r#"{"amount": -1, "currency": "EUR"}"#,
             r#"{"amount": 1000000000001, "currency": "EUR"}"#,

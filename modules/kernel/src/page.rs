@@ -43,7 +43,11 @@ impl TryFrom<u64> for Limit {
     type Error = String;
 
     fn try_from(n: u64) -> Result<Self, String> {
-        if (1..=100).contains(&n) { Ok(Self(n)) } else { Err(format!("a limit is between 1 and 100, not {n}")) }
+        if (1..=100).contains(&n) {
+            Ok(Self(n))
+        } else {
+            Err(format!("a limit is between 1 and 100, not {n}"))
+        }
     }
 }
 
@@ -77,7 +81,10 @@ impl TryFrom<String> for Cursor {
             let (time, id) = text.split_at_checked(16)?;
             let digits = text.bytes().all(|b| b.is_ascii_hexdigit()) && id.len() == 32;
             let micros = i64::from_str_radix(time, 16).ok().filter(|_| digits)?;
-            Some(Self { time: Time::from_micros(micros).ok()?, id: id.parse().ok()? })
+            Some(Self {
+                time: Time::from_micros(micros).ok()?,
+                id: id.parse().ok()?,
+            })
         };
         read().ok_or_else(|| "not a cursor that a page gave; start without one".to_owned())
     }
@@ -107,9 +114,18 @@ mod tests {
 
     #[test]
     fn a_cursor_goes_round_and_nothing_else_is_one() {
-        let cursor = Cursor { time: Time::from_micros(1_900_000_000_000_001).expect("time"), id: Uuid::from_u128(7) };
+        let cursor = Cursor {
+            time: Time::from_micros(1_900_000_000_000_001).expect("time"),
+            id: Uuid::from_u128(7),
+        };
         assert_eq!(Cursor::try_from(cursor.to_string()), Ok(cursor));
-        for bad in ["", "x", "ffffffffffffffff00000000000000000000000000000007", &"é".repeat(24), "+00000000000000100000000000000000000000000000007"] {
+        for bad in [
+            "",
+            "x",
+            "ffffffffffffffff00000000000000000000000000000007",
+            &"é".repeat(24),
+            "+00000000000000100000000000000000000000000000007",
+        ] {
             assert!(Cursor::try_from(bad.to_owned()).is_err(), "{bad}");
         }
     }

@@ -66,7 +66,10 @@ impl<const MOST: usize> fmt::Display for Text<MOST> {
 
 impl<const MOST: usize> PartialSchema for Text<MOST> {
     fn schema() -> RefOr<Schema> {
-        let text = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(MOST));
+        let text = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .min_length(Some(1))
+            .max_length(Some(MOST));
         RefOr::T(Schema::Object(text.build()))
     }
 }

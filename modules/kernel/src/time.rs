@@ -78,7 +78,12 @@ impl fmt::Display for Time {
 impl PartialSchema for Time {
     fn schema() -> RefOr<Schema> {
         let format = SchemaFormat::KnownFormat(KnownFormat::DateTime);
-        RefOr::T(Schema::Object(ObjectBuilder::new().schema_type(Type::String).format(Some(format)).build()))
+        RefOr::T(Schema::Object(
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .format(Some(format))
+                .build(),
+        ))
     }
 }
 
@@ -97,12 +102,25 @@ mod tests {
         for text in ["2027-05-01T19:30:00Z", "2027-05-01T19:30:00.000001Z"] {
             assert_eq!(text.parse::<Time>().map(|t| t.to_string()), Ok(text.to_owned()));
         }
-        assert_eq!("2027-05-01T21:30:00.1234567+02:00".parse::<Time>().map(|t| t.to_string()), Ok("2027-05-01T19:30:00.123456Z".to_owned()));
+        assert_eq!(
+            "2027-05-01T21:30:00.1234567+02:00"
+                .parse::<Time>()
+                .map(|t| t.to_string()),
+            Ok("2027-05-01T19:30:00.123456Z".to_owned())
+        );
     }
 
     #[test]
     fn what_is_no_time() {
-        for bad in ["", "soon", "2027-05-01", "1969-12-31T23:59:59Z", "2027-13-01T00:00:00Z", "99999-01-01T00:00:00Z", "9999-12-31T23:59:59-01:00"] {
+        for bad in [
+            "",
+            "soon",
+            "2027-05-01",
+            "1969-12-31T23:59:59Z",
+            "2027-13-01T00:00:00Z",
+            "99999-01-01T00:00:00Z",
+            "9999-12-31T23:59:59-01:00",
+        ] {
             assert!(bad.parse::<Time>().is_err(), "{bad}");
         }
     }

@@ -1,4 +1,4 @@
-// Keeps the map up to date. Without it the page is complete, and reloaded by hand.
+// Keeps the map up to date; without it, pages are reloaded by hand.
 (() => {
   const el = (id) => document.getElementById(id);
   const waiting = new Map();
@@ -8,7 +8,7 @@
     if (el('live').textContent !== text) el('live').textContent = text;
     el('live').className = kind;
   };
-  // A part in which somebody is at work is changed when they leave it.
+  // Where somebody is at work, changes wait until they leave.
   const busy = (part) => part !== document.body && part.contains(document.activeElement);
 
   function put(part, version, html) {

@@ -41,7 +41,9 @@ pub(super) struct Schemas<'a> {
 fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
     let mut schema = schema;
     for _ in 0..32 {
-        let Some(pointer) = schema["$ref"].as_str().and_then(|r| r.strip_prefix('#')) else { break };
+        let Some(pointer) = schema["$ref"].as_str().and_then(|r| r.strip_prefix('#')) else {
+            break;
+        };
         schema = document.pointer(pointer).unwrap_or(&Value::Null);
     }
     schema
@@ -61,17 +63,28 @@ fn nullable(schema: &Value) -> bool {
 }
 
 fn types(schema: &Value) -> BTreeSet<&str> {
-    let all = schema["type"].as_str().into_iter().chain(list(&schema["type"]).iter().filter_map(Value::as_str));
+    let all = schema["type"]
+        .as_str()
+        .into_iter()
+        .chain(list(&schema["type"]).iter().filter_map(Value::as_str));
     all.filter(|t| *t != "null").collect()
 }
 
 /// Whether every one of `some` is among `all`; a number may be an integer.
 fn covers(all: &BTreeSet<&str>, some: &BTreeSet<&str>) -> bool {
-    all.is_empty() || (!some.is_empty() && some.iter().all(|t| all.contains(t) || (*t == "integer" && all.contains("number"))))
+    all.is_empty()
+        || (!some.is_empty()
+            && some
+                .iter()
+                .all(|t| all.contains(t) || (*t == "integer" && all.contains("number"))))
 }
 
 fn words(set: &BTreeSet<&str>) -> String {
-    if set.is_empty() { "anything".to_owned() } else { set.iter().copied().collect::<Vec<_>>().join(" or ") }
+    if set.is_empty() {
+        "anything".to_owned()
+    } else {
+        set.iter().copied().collect::<Vec<_>>().join(" or ")
+    }
 }
 
 fn required(schema: &Value, name: &str) -> bool {
@@ -80,7 +93,13 @@ fn required(schema: &Value, name: &str) -> bool {
 
 impl<'a> Schemas<'a> {
     pub(super) fn new(old: &'a Value, new: &'a Value, direction: Direction) -> Self {
-        Self { old, new, direction, open: Vec::new(), sentences: Vec::new() }
+        Self {
+            old,
+            new,
+            direction,
+            open: Vec::new(),
+            sentences: Vec::new(),
+        }
     }
 
     fn say(&mut self, place: &str, what: impl std::fmt::Display) {
@@ -88,7 +107,10 @@ impl<'a> Schemas<'a> {
     }
 
     pub(super) fn compare(&mut self, place: &str, old: &Value, new: &Value) {
-        let pair = (old["$ref"].as_str().unwrap_or_default().to_owned(), new["$ref"].as_str().unwrap_or_default().to_owned());
+        let pair = (
+            old["$ref"].as_str().unwrap_or_default().to_owned(),
+            new["$ref"].as_str().unwrap_or_default().to_owned(),
+        );
         if !pair.0.is_empty() && self.open.contains(&pair) {
             return;
         }
@@ -121,13 +143,23 @@ impl<'a> Schemas<'a> {
         let was = if was.is_empty() { vec![old] } else { was.to_vec() };
         let is = if is.is_empty() { vec![new] } else { is.to_vec() };
         let fits = |one: &Value, other: &Value| {
-            let mut trial = Schemas { open: self.open.clone(), sentences: Vec::new(), ..*self };
+            let mut trial = Schemas {
+                open: self.open.clone(),
+                sentences: Vec::new(),
+                ..*self
+            };
             trial.compare("", one, other);
             trial.sentences.is_empty()
         };
         let lost = match self.direction {
-            Direction::Input => was.iter().filter(|one| !is.iter().any(|other| fits(one, other))).count(),
-            Direction::Answer => is.iter().filter(|other| !was.iter().any(|one| fits(one, other))).count(),
+            Direction::Input => was
+                .iter()
+                .filter(|one| !is.iter().any(|other| fits(one, other)))
+                .count(),
+            Direction::Answer => is
+                .iter()
+                .filter(|other| !was.iter().any(|one| fits(one, other)))
+                .count(),
         };
         match (lost, self.direction) {
             (0, _) => {}
@@ -183,7 +215,10 @@ impl<'a> Schemas<'a> {
         }
         if !input && !was.is_empty() {
             for more in is.iter().filter(|v| !was.contains(v)) {
-                self.say(place, format!("has the value {more}, which a client of before cannot read"));
+                self.say(
+                    place,
+                    format!("has the value {more}, which a client of before cannot read"),
+                );
             }
         }
     }
@@ -194,8 +229,13 @@ impl<'a> Schemas<'a> {
             return;
         }
         let name = |f: &Value| f.as_str().unwrap_or("free").to_owned();
-        let wider = |a: &Value, b: &Value| a.is_null() || (a == "int64" && b == "int32") || (a == "double" && b == "float");
-        let fits = if self.direction == Direction::Input { wider(is, was) } else { wider(was, is) };
+        let wider =
+            |a: &Value, b: &Value| a.is_null() || (a == "int64" && b == "int32") || (a == "double" && b == "float");
+        let fits = if self.direction == Direction::Input {
+            wider(is, was)
+        } else {
+            wider(was, is)
+        };
         if !fits {
             self.say(place, format!("was of the format {} and is {}", name(was), name(is)));
         }
@@ -206,12 +246,23 @@ impl<'a> Schemas<'a> {
             let (was, is) = (old[bound].as_f64(), new[bound].as_f64());
             let tighter = match (was, is) {
                 (_, None) => false,
-                (None, Some(least)) => !(higher_is_tighter && least <= 0.0 && bound.contains("min") && bound != "minimum"),
-                (Some(was), Some(is)) => if higher_is_tighter { is > was } else { is < was },
+                (None, Some(least)) => {
+                    !(higher_is_tighter && least <= 0.0 && bound.contains("min") && bound != "minimum")
+                }
+                (Some(was), Some(is)) => {
+                    if higher_is_tighter {
+                        is > was
+                    } else {
+                        is < was
+                    }
+                }
             };
             if tighter {
                 let was = was.map_or_else(|| "none".to_owned(), |w| w.to_string());
-                self.say(place, format!("has a tighter {bound}: {was} before, {} now", new[bound]));
+                self.say(
+                    place,
+                    format!("has a tighter {bound}: {was} before, {} now", new[bound]),
+                );
             }
         }
         if !new["pattern"].is_null() && old["pattern"] != new["pattern"] {
@@ -239,7 +290,11 @@ impl<'a> Schemas<'a> {
             self.compare(&at, was, is);
         }
         let known = |name: &str| !old["properties"][name].is_null() || required(old, name);
-        for name in list(&new["required"]).iter().filter_map(Value::as_str).filter(|name| input && !known(name)) {
+        for name in list(&new["required"])
+            .iter()
+            .filter_map(Value::as_str)
+            .filter(|name| input && !known(name))
+        {
             self.say(&format!("{place}/{name}"), "is new and required");
         }
     }

@@ -35,16 +35,29 @@ fn every_operation_has_a_row() {
     for operation in &all {
         let (id, rows) = (&operation.id, TABLE.iter().filter(|row| row.0 == operation.id).count());
         let excepted = WITHOUT_A_ROW.contains(&id.as_str());
-        assert!(rows == 1 || excepted, "{id} has {rows} rows in TABLE: say once what anybody, a wrong token and the operator get");
+        assert!(
+            rows == 1 || excepted,
+            "{id} has {rows} rows in TABLE: say once what anybody, a wrong token and the operator get"
+        );
         assert!(rows == 0 || !excepted, "{id} has a row: take it from WITHOUT_A_ROW");
         let open = TABLE.iter().any(|row| row.0 == id && row.1 < 400 && operation.command);
         let named = OPEN_COMMANDS.iter().any(|(name, _)| name == id);
-        assert!(open == named, "{id} changes something: whether it asks for no token and OPEN_COMMANDS must agree");
+        assert!(
+            open == named,
+            "{id} changes something: whether it asks for no token and OPEN_COMMANDS must agree"
+        );
     }
     for name in TABLE.iter().map(|row| row.0).chain(WITHOUT_A_ROW) {
-        assert!(all.iter().any(|o| o.id == name), "there is no operation {name}: take it from the table");
+        assert!(
+            all.iter().any(|o| o.id == name),
+            "there is no operation {name}: take it from the table"
+        );
     }
-    assert_eq!((WITHOUT_A_ROW.len(), OPEN_COMMANDS.len()), (0, 0), "the exceptions may only become fewer");
+    assert_eq!(
+        (WITHOUT_A_ROW.len(), OPEN_COMMANDS.len()),
+        (0, 0),
+        "the exceptions may only become fewer"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -54,11 +67,17 @@ async fn everybody_gets_what_the_table_says() {
     let all = every_operation();
     let mut wrong = Vec::new();
     for (id, anybody, stranger, operator) in TABLE {
-        let Some(operation) = all.iter().find(|o| o.id == *id) else { continue };
+        let Some(operation) = all.iter().find(|o| o.id == *id) else {
+            continue;
+        };
         let base = valid(operation, &token, None, 1);
         let cases: [(&str, Case, u16); 3] = [
             ("anybody", base.clone().header(AUTHORIZATION, None), *anybody),
-            ("a wrong token", base.clone().header(AUTHORIZATION, Some("Bearer no-such-token")), *stranger),
+            (
+                "a wrong token",
+                base.clone().header(AUTHORIZATION, Some("Bearer no-such-token")),
+                *stranger,
+            ),
             ("the operator", base.clone(), *operator),
         ];
         for (who, case, expected) in cases {
@@ -73,7 +92,10 @@ async fn everybody_gets_what_the_table_says() {
         }
         // Who may not ask does not learn either whether the question was a good one.
         if *anybody == 401 {
-            let rubbish = base.header(AUTHORIZATION, None).header("content-type", Some("text/plain")).body("rubbish");
+            let rubbish = base
+                .header(AUTHORIZATION, None)
+                .header("content-type", Some("text/plain"))
+                .body("rubbish");
             let answer = rubbish.send(&system).await.expect("an answer");
             if answer.status != 401 {
                 wrong.push(format!("{id}: anybody's rubbish gets {} and not 401", answer.status));

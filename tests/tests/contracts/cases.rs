@@ -49,7 +49,11 @@ pub const AUTHORIZATION: &str = "authorization";
 impl Case {
     /// The same request with another name and expectation.
     pub fn but(&self, what: impl Into<String>, expect: Expect) -> Self {
-        Self { what: what.into(), expect, ..self.clone() }
+        Self {
+            what: what.into(),
+            expect,
+            ..self.clone()
+        }
     }
 
     /// With this header instead of any of that name; `None` removes it.
@@ -80,7 +84,9 @@ impl Case {
     /// Sends it to a system, as its operator unless it says otherwise.
     pub async fn send(&self, system: &System) -> Result<Answer, String> {
         let headers: Vec<_> = self.headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
-        system.send(self.method.clone(), &self.target, &headers, self.body.clone()).await
+        system
+            .send(self.method.clone(), &self.target, &headers, self.body.clone())
+            .await
     }
 
     /// A line that says what was asked.
@@ -89,7 +95,12 @@ impl Case {
         let body = short(&String::from_utf8_lossy(&self.body));
         let headers = self.headers.iter().filter(|(n, _)| n != AUTHORIZATION);
         let headers: Vec<_> = headers.map(|(n, v)| format!("{n}: {}", short(v))).collect();
-        format!("{}: {} {} {headers:?} {body}", self.what, self.method, short(&self.target))
+        format!(
+            "{}: {} {} {headers:?} {body}",
+            self.what,
+            self.method,
+            short(&self.target)
+        )
     }
 }
 
@@ -97,7 +108,11 @@ impl Case {
 /// conditions are left out, as they make any answer a right one.
 pub fn valid(operation: &Operation, token: &str, random: Option<&mut Random>, ids: u64) -> Case {
     let document = operation.document.clone();
-    let mut values = Values { document: &document, random, ids };
+    let mut values = Values {
+        document: &document,
+        random,
+        ids,
+    };
     let mut target = operation.path.clone();
     let mut query = Vec::new();
     for parameter in &operation.parameters {
@@ -125,7 +140,8 @@ pub fn valid(operation: &Operation, token: &str, random: Option<&mut Random>, id
         None => case,
         Some(schema) => {
             let body = values.of(schema);
-            case.header("content-type", Some("application/json")).body(body.to_string())
+            case.header("content-type", Some("application/json"))
+                .body(body.to_string())
         }
     }
 }

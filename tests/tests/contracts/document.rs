@@ -55,7 +55,8 @@ pub fn document(module: &Module) -> Document {
 pub fn operations(module: &'static Module) -> Vec<Operation> {
     let document = document(module);
     let each = module.contract.operations.iter();
-    each.map(|o| operation(module, o, &document).unwrap_or_else(|| panic!("{} is not in its document", o.id))).collect()
+    each.map(|o| operation(module, o, &document).unwrap_or_else(|| panic!("{} is not in its document", o.id)))
+        .collect()
 }
 
 /// The operations of every module.
@@ -65,10 +66,17 @@ pub fn every_operation() -> Vec<Operation> {
 
 fn operation(module: &'static Module, operation: &strangler::Operation, document: &Document) -> Option<Operation> {
     let path = format!("{}{}", module.contract.prefix(), operation.path);
-    let there = document["paths"].get(&path)?.get(operation.method.as_str().to_lowercase())?;
+    let there = document["paths"]
+        .get(&path)?
+        .get(operation.method.as_str().to_lowercase())?;
     let parameters = list(&there["parameters"]).iter().map(|p| {
         let text = |key: &str| p[key].as_str().unwrap_or_default().to_owned();
-        Parameter { name: text("name"), place: text("in"), required: p["required"] == true, schema: p["schema"].clone() }
+        Parameter {
+            name: text("name"),
+            place: text("in"),
+            required: p["required"] == true,
+            schema: p["schema"].clone(),
+        }
     });
     let body = &there["requestBody"]["content"]["application/json"]["schema"];
     let responses = there["responses"].as_object()?;
@@ -95,9 +103,15 @@ pub fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
     let mut schema = schema;
     for _ in 0..32 {
         if let Some(reference) = schema["$ref"].as_str() {
-            let target = reference.strip_prefix('#').and_then(|pointer| document.pointer(pointer));
+            let target = reference
+                .strip_prefix('#')
+                .and_then(|pointer| document.pointer(pointer));
             schema = target.unwrap_or_else(|| panic!("{reference} leads nowhere"));
-        } else if let Some(one) = list(&schema["oneOf"]).iter().chain(list(&schema["anyOf"])).find(|s| s["type"] != "null") {
+        } else if let Some(one) = list(&schema["oneOf"])
+            .iter()
+            .chain(list(&schema["anyOf"]))
+            .find(|s| s["type"] != "null")
+        {
             schema = one;
         } else {
             break;
@@ -113,5 +127,9 @@ pub fn is_a(schema: &Value, kind: &str) -> bool {
 
 /// Whether `null` is a value of a schema that was not resolved yet.
 pub fn nullable(schema: &Value) -> bool {
-    is_a(schema, "null") || list(&schema["oneOf"]).iter().chain(list(&schema["anyOf"])).any(|s| is_a(s, "null"))
+    is_a(schema, "null")
+        || list(&schema["oneOf"])
+            .iter()
+            .chain(list(&schema["anyOf"]))
+            .any(|s| is_a(s, "null"))
 }

@@ -4,7 +4,7 @@
 use banyan::modules::MODULES;
 use futures_util::{StreamExt, stream};
 use rand::seq::SliceRandom;
-use system_tests::{Answer, System, seed};
+use system_tests::{Answer, Database, Options, System, seed};
 
 use crate::{
     cases::{Case, Expect, valid},
@@ -13,7 +13,9 @@ use crate::{
 };
 
 /// How many valid requests each operation gets.
-const VALID: usize = 60;
+const VALID: usize = 150;
+/// How many of them, made up, are then spoilt in every way.
+const BASES: usize = 3;
 /// How many requests are under way at once.
 const AT_ONCE: usize = 8;
 /// How many things of each kind there are.
@@ -32,7 +34,10 @@ fn wrong(operation: &Operation, case: &Case, answer: &Answer) -> Option<String> 
         return Some("a failure of ours".to_owned());
     }
     if !operation.statuses.contains(&status) && (success || !OF_THE_WAY.contains(&status)) {
-        return Some(format!("neither the document ({:?}) nor the way names this status", operation.statuses));
+        return Some(format!(
+            "neither the document ({:?}) nor the way names this status",
+            operation.statuses
+        ));
     }
     if status >= 400 && !head && !answer.is_problem() {
         return Some("not a whole problem document".to_owned());
@@ -69,7 +74,9 @@ fn wrong(operation: &Operation, case: &Case, answer: &Answer) -> Option<String> 
 /// Sends the cases, some at a time, and says what was wrong with which answer. Requests that cannot be written with a
 /// client are left to the raw ones.
 async fn run(system: &System, cases: Vec<(&Operation, Case)>) -> Vec<String> {
-    let possible = cases.into_iter().filter(|(_, case)| case.target.parse::<http::Uri>().is_ok());
+    let possible = cases
+        .into_iter()
+        .filter(|(_, case)| case.target.parse::<http::Uri>().is_ok());
     let answers = stream::iter(possible).map(|(operation, case)| async move {
         let answer = match case.send(system).await {
             Ok(answer) => answer,
@@ -77,13 +84,26 @@ async fn run(system: &System, cases: Vec<(&Operation, Case)>) -> Vec<String> {
         };
         let wrong = wrong(operation, &case, &answer)?;
         let body: String = String::from_utf8_lossy(&answer.body).chars().take(300).collect();
-        Some(format!("{}: {}\n    {wrong}: {} {body}", operation.id, case.line(), answer.status))
+        Some(format!(
+            "{}: {}\n    {wrong}: {} {body}",
+            operation.id,
+            case.line(),
+            answer.status
+        ))
     });
-    answers.buffer_unordered(AT_ONCE).filter_map(|wrong| async move { wrong }).collect().await
+    answers
+        .buffer_unordered(AT_ONCE)
+        .filter_map(|wrong| async move { wrong })
+        .collect()
+        .await
 }
 
 fn report(wrong: &[String]) -> String {
-    format!("{} answers are wrong, among them:\n{}", wrong.len(), wrong[..wrong.len().min(25)].join("\n"))
+    format!(
+        "{} answers are wrong, among them:\n{}",
+        wrong.len(),
+        wrong[..wrong.len().min(25)].join("\n")
+    )
 }
 
 async fn still_well(system: &System) {
@@ -95,8 +115,27 @@ async fn still_well(system: &System) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_request_is_answered_as_the_document_says() {
-    let mut random = seed("every_request_is_answered_as_the_document_says");
-    let system = System::start().await;
+    check(&System::start().await, "every_request_is_answered_as_the_document_says").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_request_is_answered_on_postgresql_too() {
+    let name = "every_request_is_answered_on_postgresql_too";
+    let Some(database) = Database::make(name).await else {
+        return;
+    };
+    let system = System::with(Options {
+        database: Some(database.url()),
+        ..Options::default()
+    })
+    .await;
+    check(&system, name).await;
+    drop(system);
+    database.drop().await;
+}
+
+async fn check(system: &System, test: &str) {
+    let mut random = seed(test);
     let token = system.token();
     let all = every_operation();
 
@@ -105,23 +144,25 @@ async fn every_request_is_answered_as_the_document_says() {
         cases.extend((0..VALID).map(|_| (operation, valid(operation, &token, Some(&mut random), IDS))));
     }
     cases.shuffle(&mut random);
-    let wrong = run(&system, cases).await;
+    let wrong = run(system, cases).await;
     assert!(wrong.is_empty(), "{}", report(&wrong));
 
     // From here on there is something under most ids.
     let mut cases = Vec::new();
     for operation in &all {
-        for base in [valid(operation, &token, None, 1), valid(operation, &token, Some(&mut random), IDS)] {
+        let plain = valid(operation, &token, None, 1);
+        let made_up = (0..BASES).map(|_| valid(operation, &token, Some(&mut random), IDS));
+        for base in std::iter::once(plain).chain(made_up) {
             cases.extend(rubbish::all(operation, &base).into_iter().map(|case| (operation, case)));
         }
     }
     println!("{} kinds of rubbish", cases.len());
     cases.shuffle(&mut random);
-    let wrong = run(&system, cases).await;
+    let wrong = run(system, cases).await;
     assert!(wrong.is_empty(), "{}", report(&wrong));
 
-    raw_requests(&system, &token, &all).await;
-    still_well(&system).await;
+    raw_requests(system, &token, &all).await;
+    still_well(system).await;
 }
 
 /// Every success that a document names is met: by what was made up from it, or by the module's own scenario.
@@ -140,7 +181,12 @@ async fn every_documented_success_happens() {
             let tag = answer.header("etag").to_owned();
             met.insert((step.operation.clone(), answer.status));
             if step.case.method == http::Method::GET && !tag.is_empty() {
-                let again = step.case.header("if-none-match", Some(&tag)).send(&system).await.expect("an answer");
+                let again = step
+                    .case
+                    .header("if-none-match", Some(&tag))
+                    .send(&system)
+                    .await
+                    .expect("an answer");
                 met.insert((step.operation, again.status));
             }
         }
@@ -150,7 +196,10 @@ async fn every_documented_success_happens() {
             missing.extend(unmet.map(|s| format!("{} never answered {s}", operation.id)));
         }
     }
-    assert!(missing.is_empty(), "{missing:#?}\nadd a step to the module's scenario (scenario.rs)");
+    assert!(
+        missing.is_empty(),
+        "{missing:#?}\nadd a step to the module's scenario (scenario.rs)"
+    );
     still_well(&system).await;
 }
 
@@ -162,7 +211,11 @@ async fn raw_requests(system: &System, token: &str, all: &[Operation]) {
         let json = "content-type: application/json\r\ntransfer-encoding: chunked\r\n";
         let whole = raw::send(system, &raw::request(&line, token, json, &raw::chunked(&body, 0))).await;
         let status = whole.expect("an answer").status;
-        assert!(status < 400 || status == 404 || status == 410, "{}: a body in chunks: {status}", operation.id);
+        assert!(
+            status < 400 || status == 404 || status == 410,
+            "{}: a body in chunks: {status}",
+            operation.id
+        );
 
         let large = raw::send(system, &raw::request(&line, token, json, &raw::chunked(&body, 2 << 20))).await;
         let large = large.unwrap_or_else(|| panic!("{}: too large a body in chunks got no answer", operation.id));
@@ -172,21 +225,77 @@ async fn raw_requests(system: &System, token: &str, all: &[Operation]) {
         let length = body.len();
         let fields: String = (0..300).map(|n| format!("x-{n}: {n}\r\n")).collect();
         for (what, bytes) in [
-            ("a header that is not ASCII", raw::request(&line, token, "x-name: \u{e9}\u{202e}\r\nif-match: \u{e9}\r\n", b"")),
-            ("a media type that is not ASCII", raw::request(&line, token, &format!("content-type: \u{e9}\r\ncontent-length: {length}\r\n"), body.as_bytes())),
-            ("a header of raw bytes", [raw::request(&line, token, "", b"").split_last_chunk::<2>().expect("an end").0, b"x: \x80\xff\r\n\r\n"].concat()),
+            (
+                "a header that is not ASCII",
+                raw::request(&line, token, "x-name: \u{e9}\u{202e}\r\nif-match: \u{e9}\r\n", b""),
+            ),
+            (
+                "a media type that is not ASCII",
+                raw::request(
+                    &line,
+                    token,
+                    &format!("content-type: \u{e9}\r\ncontent-length: {length}\r\n"),
+                    body.as_bytes(),
+                ),
+            ),
+            (
+                "a header of raw bytes",
+                [
+                    raw::request(&line, token, "", b"")
+                        .split_last_chunk::<2>()
+                        .expect("an end")
+                        .0,
+                    b"x: \x80\xff\r\n\r\n",
+                ]
+                .concat(),
+            ),
             ("a null in a header", raw::request(&line, token, "x: a\0b\r\n", b"")),
             ("300 headers", raw::request(&line, token, &fields, b"")),
-            ("two lengths", raw::request(&line, token, "content-length: 1\r\ncontent-length: 2\r\n", b"ab")),
-            ("a length and chunks", raw::request(&line, token, "content-length: 5\r\ntransfer-encoding: chunked\r\n", b"0\r\n\r\n")),
-            ("a negative length", raw::request(&line, token, "content-length: -1\r\n", b"")),
-            ("a length beyond u64", raw::request(&line, token, "content-length: 99999999999999999999\r\n", b"")),
-            ("chunks that are none", raw::request(&line, token, "transfer-encoding: chunked\r\n", b"zz\r\nrubbish")),
-            ("two tokens", raw::request(&line, token, &format!("authorization: Bearer {token}\r\n"), b"")),
-            ("bytes in the path", raw::request(&format!("{} {path}\u{e9}\u{1f3bb}", base.method), token, "", b"")),
-            ("a control character in the path", raw::request(&format!("{} {path}\u{1}", base.method), token, "", b"")),
-            ("braces in the path", raw::request(&format!("{} {}", base.method, operation.path), token, "", b"")),
-            ("another host in the target", raw::request(&format!("{} http://elsewhere{path}", base.method), token, "", b"")),
+            (
+                "two lengths",
+                raw::request(&line, token, "content-length: 1\r\ncontent-length: 2\r\n", b"ab"),
+            ),
+            (
+                "a length and chunks",
+                raw::request(
+                    &line,
+                    token,
+                    "content-length: 5\r\ntransfer-encoding: chunked\r\n",
+                    b"0\r\n\r\n",
+                ),
+            ),
+            (
+                "a negative length",
+                raw::request(&line, token, "content-length: -1\r\n", b""),
+            ),
+            (
+                "a length beyond u64",
+                raw::request(&line, token, "content-length: 99999999999999999999\r\n", b""),
+            ),
+            (
+                "chunks that are none",
+                raw::request(&line, token, "transfer-encoding: chunked\r\n", b"zz\r\nrubbish"),
+            ),
+            (
+                "two tokens",
+                raw::request(&line, token, &format!("authorization: Bearer {token}\r\n"), b""),
+            ),
+            (
+                "bytes in the path",
+                raw::request(&format!("{} {path}\u{e9}\u{1f3bb}", base.method), token, "", b""),
+            ),
+            (
+                "a control character in the path",
+                raw::request(&format!("{} {path}\u{1}", base.method), token, "", b""),
+            ),
+            (
+                "braces in the path",
+                raw::request(&format!("{} {}", base.method, operation.path), token, "", b""),
+            ),
+            (
+                "another host in the target",
+                raw::request(&format!("{} http://elsewhere{path}", base.method), token, "", b""),
+            ),
             ("no method", raw::request(path, token, "", b"")),
             ("a fragment", raw::request(&format!("{line}#x"), token, "", b"")),
         ] {

@@ -25,8 +25,18 @@ pub async fn send(system: &System, request: &[u8]) -> Option<Answer> {
         let (_written, _read) = tokio::join!(to.write_all(request), from.read_to_end(&mut answer));
         answer
     };
-    let bytes = tokio::time::timeout(PATIENCE, exchange).await.expect("the connection ends");
+    let bytes = tokio::time::timeout(PATIENCE, exchange)
+        .await
+        .expect("the connection ends");
     parse(&bytes)
+}
+
+/// Sends bytes to the public address and goes away without waiting for anything.
+pub async fn send_and_leave(system: &System, request: &[u8]) {
+    let address = system.public().trim_start_matches("http://").to_owned();
+    let mut socket = TcpStream::connect(address).await.expect("somebody listens");
+    socket.write_all(request).await.expect("written");
+    socket.shutdown().await.expect("left");
 }
 
 /// An answer with `content-length` or to the end of the connection.
@@ -36,14 +46,20 @@ fn parse(bytes: &[u8]) -> Option<Answer> {
     let mut lines = head.lines();
     let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
     let pairs = lines.filter_map(|l| l.split_once(':'));
-    let headers: HeaderMap =
-        pairs.filter_map(|(n, v)| Some((n.parse::<HeaderName>().ok()?, v.trim().parse::<HeaderValue>().ok()?))).collect();
-    Some(Answer { status, headers, body: Bytes::copy_from_slice(&bytes[end + 4..]) })
+    let headers: HeaderMap = pairs
+        .filter_map(|(n, v)| Some((n.parse::<HeaderName>().ok()?, v.trim().parse::<HeaderValue>().ok()?)))
+        .collect();
+    Some(Answer {
+        status,
+        headers,
+        body: Bytes::copy_from_slice(&bytes[end + 4..]),
+    })
 }
 
 /// A request of this start line, headers and body; the connection ends with it.
 pub fn request(line: &str, token: &str, headers: &str, body: &[u8]) -> Vec<u8> {
-    let head = format!("{line} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {token}\r\n{headers}\r\n");
+    let head =
+        format!("{line} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {token}\r\n{headers}\r\n");
     [head.as_bytes(), body].concat()
 }
 

@@ -36,7 +36,10 @@ fn schemas<'a>(value: &'a Value, at: &str, found: &mut Vec<(String, &'a Value)>)
                 schemas(value, &at, found);
             }
         }
-        Value::Array(all) => all.iter().enumerate().for_each(|(n, v)| schemas(v, &format!("{at}/{n}"), found)),
+        Value::Array(all) => all
+            .iter()
+            .enumerate()
+            .for_each(|(n, v)| schemas(v, &format!("{at}/{n}"), found)),
         _ => {}
     }
 }
@@ -44,15 +47,25 @@ fn schemas<'a>(value: &'a Value, at: &str, found: &mut Vec<(String, &'a Value)>)
 fn path_mistakes(path: &str, operation: &Value) -> Vec<String> {
     let mut wrong = Vec::new();
     let parameters = list(&operation["parameters"]);
-    let declared: Vec<_> = parameters.iter().filter(|p| p["in"] == "path").filter_map(|p| p["name"].as_str()).collect();
-    let braces: Vec<_> = path.split('/').filter_map(|s| s.strip_prefix('{')?.strip_suffix('}')).collect();
+    let declared: Vec<_> = parameters
+        .iter()
+        .filter(|p| p["in"] == "path")
+        .filter_map(|p| p["name"].as_str())
+        .collect();
+    let braces: Vec<_> = path
+        .split('/')
+        .filter_map(|s| s.strip_prefix('{')?.strip_suffix('}'))
+        .collect();
     let set = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<BTreeSet<_>>();
     if set(&declared) != set(&braces) || declared.len() != braces.len() {
         wrong.push(format!("{path} has {braces:?} and declares {declared:?}"));
     }
     let mut names = BTreeSet::new();
     for parameter in parameters {
-        let (name, place) = (parameter["name"].as_str().unwrap_or_default(), parameter["in"].as_str().unwrap_or_default());
+        let (name, place) = (
+            parameter["name"].as_str().unwrap_or_default(),
+            parameter["in"].as_str().unwrap_or_default(),
+        );
         if !names.insert((name, place)) {
             wrong.push(format!("{path}: the {place} parameter `{name}` is there twice"));
         }
@@ -74,7 +87,10 @@ fn response_mistakes(place: &str, operation: &Value) -> Vec<String> {
     }
     for (status, response) in responses {
         let number: u16 = status.parse().unwrap_or_default();
-        let media: Vec<_> = response["content"].as_object().map(|c| c.keys().cloned().collect()).unwrap_or_default();
+        let media: Vec<_> = response["content"]
+            .as_object()
+            .map(|c| c.keys().cloned().collect())
+            .unwrap_or_default();
         if !(200..600).contains(&number) || response["description"].as_str().is_none_or(str::is_empty) {
             wrong.push(format!("{place}: {status} is no status with a description"));
         }
@@ -105,18 +121,33 @@ fn every_document_is_openapi() {
         }
         let mut found = Vec::new();
         references(&document, &mut found);
-        let dangling = found.iter().filter(|r| r.strip_prefix('#').and_then(|p| document.pointer(p)).is_none());
+        let dangling = found
+            .iter()
+            .filter(|r| r.strip_prefix('#').and_then(|p| document.pointer(p)).is_none());
         wrong.extend(dangling.map(|r| format!("{name}: {r} leads nowhere")));
-        let unused = document["components"]["schemas"].as_object().into_iter().flatten().filter(|(schema, _)| {
-            !found.iter().any(|r| r.strip_prefix("#/components/schemas/") == Some(schema.as_str()))
-        });
+        let unused = document["components"]["schemas"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter(|(schema, _)| {
+                !found
+                    .iter()
+                    .any(|r| r.strip_prefix("#/components/schemas/") == Some(schema.as_str()))
+            });
         wrong.extend(unused.map(|(schema, _)| format!("{name}: nobody refers to the schema `{schema}`")));
         let mut all = Vec::new();
         schemas(&document, "", &mut all);
         for (at, schema) in all {
-            let types = schema["type"].as_str().into_iter().chain(list(&schema["type"]).iter().filter_map(Value::as_str));
+            let types = schema["type"]
+                .as_str()
+                .into_iter()
+                .chain(list(&schema["type"]).iter().filter_map(Value::as_str));
             let known = ["string", "integer", "number", "boolean", "array", "object", "null"];
-            wrong.extend(types.filter(|t| !known.contains(t)).map(|t| format!("{name}: {at} is of the type {t}")));
+            wrong.extend(
+                types
+                    .filter(|t| !known.contains(t))
+                    .map(|t| format!("{name}: {at} is of the type {t}")),
+            );
             if !schema.is_object() {
                 wrong.push(format!("{name}: {at} is no schema"));
             }
@@ -130,8 +161,14 @@ fn every_document_is_openapi() {
                 operations += 1;
                 let place = format!("{} {path}", method.to_uppercase());
                 let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
-                if !contract.operations.iter().any(|o| o.id == id && o.method.as_str() == method.to_uppercase()) {
-                    wrong.push(format!("{place}: `{id}` is no operation of the contract with this method"));
+                if !contract
+                    .operations
+                    .iter()
+                    .any(|o| o.id == id && o.method.as_str() == method.to_uppercase())
+                {
+                    wrong.push(format!(
+                        "{place}: `{id}` is no operation of the contract with this method"
+                    ));
                 }
                 if operation["summary"].as_str().is_none_or(str::is_empty) {
                     wrong.push(format!("{place} says nothing about itself"));
@@ -140,14 +177,23 @@ fn every_document_is_openapi() {
                     wrong.push(format!("{place}: the operation `{id}` is there twice"));
                 }
                 let known = |scheme: &String| !document["components"]["securitySchemes"][scheme.as_str()].is_null();
-                let schemes = list(&operation["security"]).iter().flat_map(|s| s.as_object().into_iter().flatten());
-                wrong.extend(schemes.filter(|(s, _)| !known(s)).map(|(s, _)| format!("{place}: there is no token `{s}`")));
+                let schemes = list(&operation["security"])
+                    .iter()
+                    .flat_map(|s| s.as_object().into_iter().flatten());
+                wrong.extend(
+                    schemes
+                        .filter(|(s, _)| !known(s))
+                        .map(|(s, _)| format!("{place}: there is no token `{s}`")),
+                );
                 wrong.extend(path_mistakes(path, operation));
                 wrong.extend(response_mistakes(&place, operation));
             }
         }
         if operations != contract.operations.len() {
-            wrong.push(format!("{name}: {operations} operations are in the document, {} in the contract", contract.operations.len()));
+            wrong.push(format!(
+                "{name}: {operations} operations are in the document, {} in the contract",
+                contract.operations.len()
+            ));
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
@@ -160,8 +206,16 @@ async fn the_documents_are_published() {
     for module in MODULES {
         let (name, version) = (module.contract.name, module.contract.version);
         let answer = system.get(&format!("/docs/openapi/{name}-v{version}.json")).await;
-        assert_eq!((answer.status, answer.json()), (200, (*document(module)).clone()), "{name}");
+        assert_eq!(
+            (answer.status, answer.json()),
+            (200, (*document(module)).clone()),
+            "{name}"
+        );
         let printed = system.run(&["openapi", name]).await;
-        assert_eq!(serde_json::from_str::<Value>(&printed).ok().as_ref(), Some(&*document(module)), "banyan openapi {name}");
+        assert_eq!(
+            serde_json::from_str::<Value>(&printed).ok().as_ref(),
+            Some(&*document(module)),
+            "banyan openapi {name}"
+        );
     }
 }

@@ -28,14 +28,22 @@ fn nobody_is_broken_by_accident() {
         let (name, version) = (module.contract.name, module.contract.version);
         let file = folder().join(format!("{name}-v{version}.json"));
         let now = document(module);
-        let shown = file.strip_prefix(folder().parent().expect("a parent")).expect("below it").display().to_string();
-        let before = fs::read_to_string(&file).ok().and_then(|text| serde_json::from_str::<Value>(&text).ok());
+        let shown = file
+            .strip_prefix(folder().parent().expect("a parent"))
+            .expect("below it")
+            .display()
+            .to_string();
+        let before = fs::read_to_string(&file)
+            .ok()
+            .and_then(|text| serde_json::from_str::<Value>(&text).ok());
         let broken = before.as_ref().map(|before| breaking(before, &now)).unwrap_or_default();
         if update() {
             let text = serde_json::to_string_pretty(&*now).expect("JSON");
             fs::create_dir_all(folder()).expect("the folder");
             fs::write(&file, text + "\n").expect("written");
-            broken.iter().for_each(|sentence| println!("accepted: {name} v{version}: {sentence}"));
+            broken
+                .iter()
+                .for_each(|sentence| println!("accepted: {name} v{version}: {sentence}"));
             continue;
         }
         let again = format!("run this test with {UPDATE}=1 and commit {shown}");
@@ -43,7 +51,9 @@ fn nobody_is_broken_by_accident() {
             None => complaints.push(format!("{name} v{version} has no snapshot: {again}")),
             Some(before) if before == *now => {}
             Some(_) if broken.is_empty() => {
-                complaints.push(format!("{name} v{version} changed and breaks nobody, so the snapshot should follow: {again}"));
+                complaints.push(format!(
+                    "{name} v{version} changed and breaks nobody, so the snapshot should follow: {again}"
+                ));
             }
             Some(_) => {
                 let sentences = broken.join("\n    ");
@@ -62,10 +72,19 @@ fn nobody_is_broken_by_accident() {
 fn every_snapshot_is_of_a_contract() {
     for entry in fs::read_dir(folder()).expect("the snapshots").flatten() {
         let name = entry.file_name().into_string().expect("a name");
-        let Some(stem) = name.strip_suffix(".json") else { continue };
+        let Some(stem) = name.strip_suffix(".json") else {
+            continue;
+        };
         // Only those that are named like a contract's version: other tests keep theirs here as well.
-        let Some((module, version)) = stem.rsplit_once("-v").filter(|(_, v)| v.parse::<u32>().is_ok()) else { continue };
-        let served = MODULES.iter().any(|m| m.contract.name == module && m.contract.version.to_string() == version);
-        assert!(served, "{module} v{version} is no longer served: its clients are left alone; delete {name} if they are gone");
+        let Some((module, version)) = stem.rsplit_once("-v").filter(|(_, v)| v.parse::<u32>().is_ok()) else {
+            continue;
+        };
+        let served = MODULES
+            .iter()
+            .any(|m| m.contract.name == module && m.contract.version.to_string() == version);
+        assert!(
+            served,
+            "{module} v{version} is no longer served: its clients are left alone; delete {name} if they are gone"
+        );
     }
 }

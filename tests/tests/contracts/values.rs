@@ -11,7 +11,15 @@ use uuid::Uuid;
 use crate::document::{is_a, list, nullable, resolved};
 
 /// Texts in several scripts, without anything that a name may not have.
-const TEXTS: [&str; 7] = ["Stalls", "Ólöf & the Tide", "نادية", "田中歩", "🎻 naïve", "e\u{301}tude", "a"];
+const TEXTS: [&str; 7] = [
+    "Stalls",
+    "Ólöf & the Tide",
+    "نادية",
+    "田中歩",
+    "🎻 naïve",
+    "e\u{301}tude",
+    "a",
+];
 
 /// A source of values for one document.
 pub struct Values<'a> {
@@ -30,7 +38,9 @@ pub fn id(n: u64) -> Uuid {
 
 impl Values<'_> {
     fn draw(&mut self, from: i64, to: i64) -> i64 {
-        self.random.as_mut().map_or(from, |r| r.random_range(from..=to.max(from)))
+        self.random
+            .as_mut()
+            .map_or(from, |r| r.random_range(from..=to.max(from)))
     }
 
     fn chance(&mut self) -> bool {
@@ -89,7 +99,11 @@ impl Values<'_> {
         let least = schema["minItems"].as_i64().unwrap_or(0).max(1);
         let most = schema["maxItems"].as_i64().unwrap_or(i64::MAX).min(least + 2);
         let length = self.draw(least, most);
-        Value::Array((0..usize::try_from(length).unwrap_or_default()).map(|n| self.nth(&schema["items"], Some(n))).collect())
+        Value::Array(
+            (0..usize::try_from(length).unwrap_or_default())
+                .map(|n| self.nth(&schema["items"], Some(n)))
+                .collect(),
+        )
     }
 
     fn text(&mut self, schema: &Value, place: Option<usize>) -> String {
@@ -152,7 +166,11 @@ pub fn fits(document: &Value, schema: &Value, value: &Value) -> Fit {
     }
     if kind == "number" && is_a(schema, "integer") {
         // 1.0 is an integer to JSON Schema and need not be one to anybody else.
-        return if value.as_f64().is_some_and(|n| n.fract() == 0.0) { Fit::Perhaps } else { Fit::No };
+        return if value.as_f64().is_some_and(|n| n.fract() == 0.0) {
+            Fit::Perhaps
+        } else {
+            Fit::No
+        };
     }
     if !(is_a(schema, kind) || kind == "integer" && is_a(schema, "number")) {
         return Fit::No;
@@ -176,10 +194,17 @@ pub fn fits(document: &Value, schema: &Value, value: &Value) -> Fit {
     match (fits, value) {
         (false, _) => Fit::No,
         (true, Value::String(s)) if schema["format"] == "uuid" => {
-            if s.parse::<Uuid>().is_ok() { Fit::Yes } else { Fit::No }
+            if s.parse::<Uuid>().is_ok() {
+                Fit::Yes
+            } else {
+                Fit::No
+            }
         }
         (true, Value::Object(given)) => {
-            let lacks = list(&schema["required"]).iter().filter_map(Value::as_str).any(|name| !given.contains_key(name));
+            let lacks = list(&schema["required"])
+                .iter()
+                .filter_map(Value::as_str)
+                .any(|name| !given.contains_key(name));
             if lacks { Fit::No } else { Fit::Perhaps }
         }
         (true, Value::Number(_) | Value::Bool(_)) => Fit::Yes,

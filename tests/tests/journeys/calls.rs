@@ -10,7 +10,10 @@ const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
 fn json_log() -> Options {
     let env = [("BANYAN_LOG__FORMAT", "json"), ("BANYAN_LOG__LEVEL", "debug")];
-    Options { env: env.map(|(k, v)| (k.to_owned(), v.to_owned())).to_vec(), ..Options::default() }
+    Options {
+        env: env.map(|(k, v)| (k.to_owned(), v.to_owned())).to_vec(),
+        ..Options::default()
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -21,24 +24,49 @@ async fn a_trace_goes_in_through_and_out_and_is_in_every_line() {
     for stage in ["local", "remote"] {
         system.stage("catalog", stage).await;
         let headers = [("traceparent", given.as_str()), ("tracestate", "vendor=1")];
-        let answer = system.send(Method::GET, "/api/v1/catalog/shows?limit=1", &headers, "").await.expect("an answer");
+        let answer = system
+            .send(Method::GET, "/api/v1/catalog/shows?limit=1", &headers, "")
+            .await
+            .expect("an answer");
         let out: Vec<_> = answer.header("traceparent").split('-').collect();
         assert_eq!((out.len(), out[1]), (4, TRACE), "{stage}: {answer:?}");
         assert_ne!(out[2], "00f067aa0ba902b7", "a span of our own");
 
-        for wrong in ["", "00-0-0-01", &format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32)), "ff-x"] {
-            let answer = system.send(Method::GET, "/api/v1/catalog/shows", &[("traceparent", wrong)], "").await;
+        for wrong in [
+            "",
+            "00-0-0-01",
+            &format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32)),
+            "ff-x",
+        ] {
+            let answer = system
+                .send(Method::GET, "/api/v1/catalog/shows", &[("traceparent", wrong)], "")
+                .await;
             let answer = answer.expect("an answer");
-            let id = answer.header("traceparent").split('-').nth(1).unwrap_or_default().to_owned();
-            assert!(id.len() == 32 && id != TRACE && id != "0".repeat(32), "{wrong}: {answer:?}");
+            let id = answer
+                .header("traceparent")
+                .split('-')
+                .nth(1)
+                .unwrap_or_default()
+                .to_owned();
+            assert!(
+                id.len() == 32 && id != TRACE && id != "0".repeat(32),
+                "{wrong}: {answer:?}"
+            );
         }
     }
     // Both processes write into the one log of this test; each is a line of JSON with the trace.
-    holds_soon("both processes have logged the call", Duration::from_secs(10), || async {
-        let lines = parsed(&system.log());
-        let ours: Vec<_> = lines.iter().filter(|l| l["trace_id"] == TRACE || l["span"]["trace_id"] == TRACE).collect();
-        ours.iter().filter(|l| l.to_string().contains("answered")).count() >= 3
-    })
+    holds_soon(
+        "both processes have logged the call",
+        Duration::from_secs(10),
+        || async {
+            let lines = parsed(&system.log());
+            let ours: Vec<_> = lines
+                .iter()
+                .filter(|l| l["trace_id"] == TRACE || l["span"]["trace_id"] == TRACE)
+                .collect();
+            ours.iter().filter(|l| l.to_string().contains("answered")).count() >= 3
+        },
+    )
     .await;
     drop(service);
 }
@@ -46,7 +74,9 @@ async fn a_trace_goes_in_through_and_out_and_is_in_every_line() {
 /// The lines of a log that is JSON throughout.
 fn parsed(log: &str) -> Vec<Value> {
     let lines = log.lines().filter(|l| l.starts_with('{'));
-    let lines: Vec<Value> = lines.map(|l| serde_json::from_str(l).expect("a line of JSON")).collect();
+    let lines: Vec<Value> = lines
+        .map(|l| serde_json::from_str(l).expect("a line of JSON"))
+        .collect();
     for line in &lines {
         assert!(line["level"].is_string() || line["severity"].is_string(), "{line}");
     }
@@ -56,7 +86,11 @@ fn parsed(log: &str) -> Vec<Value> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_answered_is_hidden_when_asked_so() {
     let env = vec![("BANYAN_PUBLIC__SERVER_TIMING".to_owned(), "false".to_owned())];
-    let system = System::with(Options { env, ..Options::default() }).await;
+    let system = System::with(Options {
+        env,
+        ..Options::default()
+    })
+    .await;
     let _service = Service::start(&system, "catalog", &[]).await;
     for stage in ["local", "shadow", "remote"] {
         system.stage("catalog", stage).await;
@@ -93,7 +127,14 @@ async fn both_sides_give_the_same_bytes() {
         for (path, headers) in &asks {
             let answer = system.send(Method::GET, path, headers, "").await.expect("an answer");
             assert_eq!(answer.served("catalog"), stage);
-            let kept = ["content-type", "etag", "link", "cache-control", "vary", "content-length"];
+            let kept = [
+                "content-type",
+                "etag",
+                "link",
+                "cache-control",
+                "vary",
+                "content-length",
+            ];
             let headers = kept.map(|name| answer.header(name).to_owned());
             answers.push((path.to_owned(), answer.status, headers, answer.body));
         }

@@ -41,12 +41,22 @@ async fn all_mistakes_of_the_settings_are_told_at_once() {
     fs::write(system.folder().join("banyan.toml"), file).expect("written");
     for args in [&["config", "check"][..], &["serve"], &["status"]] {
         let mut command = system.command(args);
-        command.env_remove("BANYAN_PUBLIC__LISTEN").env("BANYAN_INTERNAL__CONNECTIONS", "many").env("BANYAN_SPEEED", "1");
-        let out = tokio::task::spawn_blocking(move || command.output().expect("it runs")).await.expect("joined");
+        command
+            .env_remove("BANYAN_PUBLIC__LISTEN")
+            .env("BANYAN_INTERNAL__CONNECTIONS", "many")
+            .env("BANYAN_SPEEED", "1");
+        let out = tokio::task::spawn_blocking(move || command.output().expect("it runs"))
+            .await
+            .expect("joined");
         let told = String::from_utf8_lossy(&out.stderr).into_owned();
         assert_eq!(out.status.code(), Some(2), "{told}");
         for said in [
-            "banyan.toml:2", "banyan.toml:3", "banyan.toml:4", "banyan.toml:7", "moduls", "BANYAN_INTERNAL__CONNECTIONS",
+            "banyan.toml:2",
+            "banyan.toml:3",
+            "banyan.toml:4",
+            "banyan.toml:7",
+            "moduls",
+            "BANYAN_INTERNAL__CONNECTIONS",
             "BANYAN_SPEEED",
         ] {
             assert!(told.contains(said), "{args:?}: {said} is missing in:\n{told}");
@@ -67,7 +77,15 @@ async fn wrong_usage_exits_2() {
         &["serve", "--only", "catalog"],
         &["serve", "--only", "opera", "--join", "http://127.0.0.1:1"],
         &["serve", "--only", "catalog", "--join", "somewhere"],
-        &["serve", "--only", "catalog", "--join", "http://127.0.0.1:1", "--advertise", "ftp://x"],
+        &[
+            "serve",
+            "--only",
+            "catalog",
+            "--join",
+            "http://127.0.0.1:1",
+            "--advertise",
+            "ftp://x",
+        ],
         &["openapi", "opera"],
         &["stage", "catalog", "local", "--fallback", "perhaps"],
         &["audit", "--limit", "0"],
@@ -83,23 +101,45 @@ async fn wrong_usage_exits_2() {
 async fn documents_and_events_are_there() {
     let system = System::start().await;
     let document: Value = serde_json::from_str(&system.run(&["openapi", "catalog"]).await).expect("JSON");
-    assert!(document["openapi"].as_str().is_some_and(|v| v.starts_with("3.")), "{}", document["openapi"]);
-    assert!(document["paths"]["/api/v1/catalog/shows/{id}"]["put"].is_object(), "{}", document["paths"]);
+    assert!(
+        document["openapi"].as_str().is_some_and(|v| v.starts_with("3.")),
+        "{}",
+        document["openapi"]
+    );
+    assert!(
+        document["paths"]["/api/v1/catalog/shows/{id}"]["put"].is_object(),
+        "{}",
+        document["paths"]
+    );
 
     let (show, _) = system.announce().await;
     let lines = async || -> Vec<Value> {
         let said = system.run(&["events", "tail", "--once", "--json", "--last", "3"]).await;
-        said.lines().map(|l| serde_json::from_str(l).expect("a line of JSON")).collect()
+        said.lines()
+            .map(|l| serde_json::from_str(l).expect("a line of JSON"))
+            .collect()
     };
-    system_tests::holds_soon("the relay has caught up", std::time::Duration::from_secs(10), || async {
-        lines().await.last().is_some_and(|e| e["subject"] == show.to_string())
-    })
+    system_tests::holds_soon(
+        "the relay has caught up",
+        std::time::Duration::from_secs(10),
+        || async { lines().await.last().is_some_and(|e| e["subject"] == show.to_string()) },
+    )
     .await;
     let lines = lines().await;
     let types: Vec<_> = lines.iter().map(|e| e["type"].as_str().unwrap_or_default()).collect();
-    assert_eq!(types, ["catalog.act.announced", "catalog.venue.registered", "catalog.show.announced"]);
+    assert_eq!(
+        types,
+        [
+            "catalog.act.announced",
+            "catalog.venue.registered",
+            "catalog.show.announced"
+        ]
+    );
     for event in &lines {
-        assert_eq!((&event["specversion"], &event["source"]), (&"1.0".into(), &"catalog".into()));
+        assert_eq!(
+            (&event["specversion"], &event["source"]),
+            (&"1.0".into(), &"catalog".into())
+        );
         assert!(event["traceparent"].as_str().is_some_and(|t| t.len() == 55), "{event}");
     }
     let said = system.run(&["events", "tail", "--once"]).await;
@@ -114,8 +154,14 @@ async fn migrating_twice_is_migrating_once() {
 
 #[tokio::test]
 async fn migrating_twice_is_migrating_once_on_postgres() {
-    let Some(database) = Database::make("migrating twice").await else { return };
-    migrate(Options { database: Some(database.url()), ..Options::default() }).await;
+    let Some(database) = Database::make("migrating twice").await else {
+        return;
+    };
+    migrate(Options {
+        database: Some(database.url()),
+        ..Options::default()
+    })
+    .await;
     database.drop().await;
 }
 
@@ -123,7 +169,12 @@ async fn migrate(options: Options) {
     let mut system = System::prepare(options);
     let applied = async || -> Vec<(String, u64)> {
         let said: Value = serde_json::from_str(&system.run(&["migrate", "--json"]).await).expect("JSON");
-        let row = |s: &Value| (s["schema"].as_str().expect("a name").to_owned(), s["applied"].as_u64().expect("a number"));
+        let row = |s: &Value| {
+            (
+                s["schema"].as_str().expect("a name").to_owned(),
+                s["applied"].as_u64().expect("a number"),
+            )
+        };
         assert!(!said.to_string().contains("password"), "{said}");
         said["schemas"].as_array().expect("schemas").iter().map(row).collect()
     };

@@ -8,8 +8,14 @@ use system_tests::{Behaviour, Candidate, Options, System, eventually, holds_soon
 const SOON: Duration = Duration::from_secs(60);
 
 fn options(pairs: &[(&str, &str)]) -> Options {
-    let env = pairs.iter().map(|(k, v)| (format!("BANYAN_PARALLEL_RUN__{k}"), (*v).to_owned())).collect();
-    Options { env, ..Options::default() }
+    let env = pairs
+        .iter()
+        .map(|(k, v)| (format!("BANYAN_PARALLEL_RUN__{k}"), (*v).to_owned()))
+        .collect();
+    Options {
+        env,
+        ..Options::default()
+    }
 }
 
 /// What the monolith answers to each of its shows.
@@ -27,7 +33,11 @@ async fn judged(system: &System, eligible: u64) -> Value {
     eventually("every call is judged", SOON, || async {
         let run = system.on_map("catalog").await["parallel_run"].clone();
         let of = |keys: &[&str]| keys.iter().map(|k| run[*k].as_u64().expect("a count")).sum::<u64>();
-        assert_eq!(of(&["eligible"]), of(&["compared", "candidate_error", "timed_out", "inconclusive", "dropped"]), "{run}");
+        assert_eq!(
+            of(&["eligible"]),
+            of(&["compared", "candidate_error", "timed_out", "inconclusive", "dropped"]),
+            "{run}"
+        );
         assert_eq!(of(&["compared"]), of(&["matched", "mismatched"]), "{run}");
         (of(&["eligible"]) == eligible).then_some(run)
     })
@@ -54,7 +64,9 @@ async fn each_mistake_is_one_group_and_callers_never_wait() {
     let mistaken = truths.clone();
     let mistakes = move |path: &str| -> Behaviour {
         let n = mistaken.keys().position(|p| p == path).unwrap_or(usize::MAX);
-        let Some(truth) = mistaken.get(path) else { return Behaviour::Json(404, json!({})) };
+        let Some(truth) = mistaken.get(path) else {
+            return Behaviour::Json(404, json!({}));
+        };
         let mut said = truth.clone();
         match n % 8 {
             0 => said["prices"][0]["price"]["amount"] = json!(1),
@@ -82,7 +94,10 @@ async fn each_mistake_is_one_group_and_callers_never_wait() {
     assert_eq!(run["compared"], asked, "{run}");
     let expected = |kind: usize| truths.keys().enumerate().filter(|(n, _)| n % 8 == kind).count() as u64 * 3;
     let reordered = truths.values().enumerate();
-    let reordered = reordered.filter(|(n, t)| n % 8 == 4 && t["prices"].as_array().is_some_and(|p| p.len() > 1)).count() as u64 * 3;
+    let reordered = reordered
+        .filter(|(n, t)| n % 8 == 4 && t["prices"].as_array().is_some_and(|p| p.len() > 1))
+        .count() as u64
+        * 3;
     let mut wanted: Vec<(Value, Value, u64)> = vec![
         ("/prices/0/price/amount".into(), "value".into(), expected(0)),
         ("/starts_at".into(), "type".into(), expected(1)),
@@ -96,7 +111,16 @@ async fn each_mistake_is_one_group_and_callers_never_wait() {
     let said: Value = serde_json::from_str(&system.run(&["diffs", "catalog", "--json"]).await).expect("JSON");
     let groups = said["groups"].as_array().expect("groups").clone();
     let key = |w: &(Value, Value, u64)| (w.0.to_string(), w.1.to_string());
-    let mut got: Vec<_> = groups.iter().map(|g| (g["path"].clone(), g["kind"].clone(), g["count"].as_u64().expect("a count"))).collect();
+    let mut got: Vec<_> = groups
+        .iter()
+        .map(|g| {
+            (
+                g["path"].clone(),
+                g["kind"].clone(),
+                g["count"].as_u64().expect("a count"),
+            )
+        })
+        .collect();
     got.sort_by_key(key);
     wanted.sort_by_key(key);
     assert_eq!(got, wanted);
@@ -111,7 +135,12 @@ async fn each_mistake_is_one_group_and_callers_never_wait() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_that_gives_no_usable_answer_is_counted_by_name() {
-    let system = System::with(options(&[("QUEUE", "4096"), ("TIMEOUT_MS", "1000"), ("IN_FLIGHT", "40")])).await;
+    let system = System::with(options(&[
+        ("QUEUE", "4096"),
+        ("TIMEOUT_MS", "1000"),
+        ("IN_FLIGHT", "40"),
+    ]))
+    .await;
     let truths = truths(&system).await;
     let known = truths.clone();
     let behave = move |path: &str| match known.keys().position(|p| p == path).map(|n| n % 4) {
@@ -125,7 +154,15 @@ async fn a_service_that_gives_no_usable_answer_is_counted_by_name() {
     let asked = ask_all(&system, &truths, 1).await;
     let run = judged(&system, asked).await;
     let quarter = asked / 4;
-    let counts = ["timed_out", "candidate_error", "matched", "mismatched", "inconclusive", "dropped"].map(|k| run[k].as_u64());
+    let counts = [
+        "timed_out",
+        "candidate_error",
+        "matched",
+        "mismatched",
+        "inconclusive",
+        "dropped",
+    ]
+    .map(|k| run[k].as_u64());
     assert_eq!(counts, [quarter, quarter * 2, quarter, 0, 0, 0].map(Some), "{run}");
     assert_eq!(run["coverage"], 0.25);
     assert_eq!(run["match_rate"], 1.0);
@@ -133,10 +170,20 @@ async fn a_service_that_gives_no_usable_answer_is_counted_by_name() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_does_not_fit_is_dropped_and_counted_by_name() {
-    let system = System::with(options(&[("QUEUE", "4"), ("IN_FLIGHT", "1"), ("TIMEOUT_MS", "60000"), ("BODY_LIMIT", "4096")])).await;
+    let system = System::with(options(&[
+        ("QUEUE", "4"),
+        ("IN_FLIGHT", "1"),
+        ("TIMEOUT_MS", "60000"),
+        ("BODY_LIMIT", "4096"),
+    ]))
+    .await;
     let truths = truths(&system).await;
     let known = truths.clone();
-    let answer = move |path: &str| known.get(path).map_or(Behaviour::Html, |t| Behaviour::Json(200, t.clone()));
+    let answer = move |path: &str| {
+        known
+            .get(path)
+            .map_or(Behaviour::Html, |t| Behaviour::Json(200, t.clone()))
+    };
     let candidate = Candidate::start(&system, 1, true, move |asked| answer(&asked.path)).await;
     system.stage("catalog", "shadow").await;
     let asked = ask_all(&system, &truths, 2).await;
@@ -176,8 +223,18 @@ async fn answers_of_100_megabytes_do_not_fill_the_memory() {
         }
     })
     .await;
-    println!("memory: {before} KiB before, {most} KiB at most, {} KiB after", office::memory_kib(system.pid()));
+    println!(
+        "memory: {before} KiB before, {most} KiB at most, {} KiB after",
+        office::memory_kib(system.pid())
+    );
     assert_eq!((&run["compared"], &run["matched"]), (&0.into(), &0.into()), "{run}");
-    assert_eq!(run["candidate_error"].as_u64().zip(run["timed_out"].as_u64()).map(|(a, b)| a + b), Some(asked), "{run}");
+    assert_eq!(
+        run["candidate_error"]
+            .as_u64()
+            .zip(run["timed_out"].as_u64())
+            .map(|(a, b)| a + b),
+        Some(asked),
+        "{run}"
+    );
     assert!(most < before + 100 * 1024, "{before} KiB before, {most} KiB at most");
 }

@@ -2,7 +2,10 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, OnceLock, atomic::{AtomicU64, Ordering::Relaxed}},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use banyan::identity::KeyRing;
@@ -17,7 +20,10 @@ const UNSIGNED: &str = "eyJhbGciOiJub25lIn0";
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_joins_under_another_address() {
     let system = System::start().await;
-    let (front, passed) = (TcpListener::bind("127.0.0.1:0").await.expect("a port"), Arc::<AtomicU64>::default());
+    let (front, passed) = (
+        TcpListener::bind("127.0.0.1:0").await.expect("a port"),
+        Arc::<AtomicU64>::default(),
+    );
     let (behind, counted) = (Arc::<OnceLock<SocketAddr>>::default(), passed.clone());
     let advertised = format!("http://{}", front.local_addr().expect("an address"));
     let target = behind.clone();
@@ -26,7 +32,9 @@ async fn a_service_joins_under_another_address() {
             let Some(&service) = target.get() else { continue };
             counted.fetch_add(1, Relaxed);
             tokio::spawn(async move {
-                let Ok(mut service) = TcpStream::connect(service).await else { return };
+                let Ok(mut service) = TcpStream::connect(service).await else {
+                    return;
+                };
                 _ = tokio::io::copy_bidirectional(&mut caller, &mut service).await;
             });
         }
@@ -48,7 +56,11 @@ async fn keys_rotate_while_calls_flow() {
     let mut random = seed("keys_rotate_while_calls_flow");
     // Tokens live as short as they may, so that some end on the way.
     let env = vec![("BANYAN_IDENTITY__TOKEN_TTL_S".to_owned(), "10".to_owned())];
-    let system = System::with(Options { env, ..Options::default() }).await;
+    let system = System::with(Options {
+        env,
+        ..Options::default()
+    })
+    .await;
     let _service = Service::start(&system, "catalog", &[]).await;
     system.stage("catalog", "remote").await;
     let load = Load::start(&system, 2, 2, Bear::Nothing, &mut random).await;
@@ -81,8 +93,14 @@ async fn a_service_believes_only_tokens_made_for_it() {
         ("for another module", Some(elsewhere.clone())),
         ("unsigned", Some(format!("{UNSIGNED}.{claims}."))),
         ("signature dropped", Some(format!("{head}.{claims}."))),
-        ("another token's claims", Some(format!("{head}.{}.{signature}", other[1]))),
-        ("unsigned, signature kept", Some(format!("{UNSIGNED}.{claims}.{signature}"))),
+        (
+            "another token's claims",
+            Some(format!("{head}.{}.{signature}", other[1])),
+        ),
+        (
+            "unsigned, signature kept",
+            Some(format!("{UNSIGNED}.{claims}.{signature}")),
+        ),
         ("the operator's", Some(system.token())),
         ("the join token", Some(system.join_token())),
         ("garbage", Some("garbage".to_owned())),
@@ -92,18 +110,39 @@ async fn a_service_believes_only_tokens_made_for_it() {
         let bearer = token.map(|t| format!("Bearer {t}"));
         let mut headers = vec![("content-type", "application/json")];
         headers.extend(bearer.iter().map(|b| ("authorization", b.as_str())));
-        for (method, url) in [(Method::GET, format!("{}/api/v1/catalog/shows", service.url())), (Method::PUT, act.clone())] {
-            let answer = system.client().send(method.clone(), &url, &headers, office::act("Forged").to_string()).await;
+        for (method, url) in [
+            (Method::GET, format!("{}/api/v1/catalog/shows", service.url())),
+            (Method::PUT, act.clone()),
+        ] {
+            let answer = system
+                .client()
+                .send(method.clone(), &url, &headers, office::act("Forged").to_string())
+                .await;
             let answer = answer.expect("an answer");
-            assert!(answer.status == 401 && answer.is_problem(), "{what}, {method}: {answer:?}");
+            assert!(
+                answer.status == 401 && answer.is_problem(),
+                "{what}, {method}: {answer:?}"
+            );
         }
     }
     let bearer = format!("Bearer {good}");
     let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
-    let answer = system.client().send(Method::PUT, &act, &headers, office::act("Good").to_string()).await;
+    let answer = system
+        .client()
+        .send(Method::PUT, &act, &headers, office::act("Good").to_string())
+        .await;
     assert_eq!(answer.expect("an answer").status, 201);
-    for (path, status) in [("/livez", 200), ("/readyz", 200), ("/control/v1/status", 404), ("/console", 404), ("/docs", 404)] {
-        let answer = system.client().send(Method::GET, &format!("{}{path}", service.url()), &[], "").await;
+    for (path, status) in [
+        ("/livez", 200),
+        ("/readyz", 200),
+        ("/control/v1/status", 404),
+        ("/console", 404),
+        ("/docs", 404),
+    ] {
+        let answer = system
+            .client()
+            .send(Method::GET, &format!("{}{path}", service.url()), &[], "")
+            .await;
         assert_eq!(answer.expect("an answer").status, status, "{path}");
     }
 }

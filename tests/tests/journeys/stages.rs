@@ -12,12 +12,21 @@ async fn an_operation_has_a_stage_of_its_own_and_inherits_again() {
     let served = async |path: &str| system.get(path).await.served("catalog").to_owned();
 
     system.stage("catalog.show", "remote").await;
-    assert_eq!((served(&show).await, served("/api/v1/catalog/shows").await), ("remote".into(), "local".into()));
-    assert_eq!(system.status("catalog").await["operations"]["catalog.show"]["stage"], "remote");
+    assert_eq!(
+        (served(&show).await, served("/api/v1/catalog/shows").await),
+        ("remote".into(), "local".into())
+    );
+    assert_eq!(
+        system.status("catalog").await["operations"]["catalog.show"]["stage"],
+        "remote"
+    );
 
     system.stage("catalog", "remote").await;
     system.stage("catalog.show", "local").await;
-    assert_eq!((served(&show).await, served("/api/v1/catalog/shows").await), ("local".into(), "remote".into()));
+    assert_eq!(
+        (served(&show).await, served("/api/v1/catalog/shows").await),
+        ("local".into(), "remote".into())
+    );
     let (_, made) = system.announce().await;
     assert_eq!(made.each_ref().map(|a| a.served("catalog")), ["remote"; 3]);
 
@@ -76,8 +85,14 @@ async fn what_happens_when_the_service_is_gone() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_happens_when_the_service_is_gone_on_postgres() {
-    let Some(database) = Database::make("what happens when the service is gone").await else { return };
-    gone(Options { database: Some(database.url()), ..Options::default() }).await;
+    let Some(database) = Database::make("what happens when the service is gone").await else {
+        return;
+    };
+    gone(Options {
+        database: Some(database.url()),
+        ..Options::default()
+    })
+    .await;
     database.drop().await;
 }
 
@@ -93,9 +108,17 @@ async fn gone(options: Options) {
     // The monolith answers: a query always, a command because nobody took it.
     for _ in 0..20 {
         let answer = system.get(&show).await;
-        assert_eq!((answer.status, answer.served("catalog")), (200, "fallback"), "{answer:?}");
+        assert_eq!(
+            (answer.status, answer.served("catalog")),
+            (200, "fallback"),
+            "{answer:?}"
+        );
         let answer = system.put(&act(), &office::act("Nobody Took It")).await;
-        assert_eq!((answer.status, answer.served("catalog")), (201, "fallback"), "{answer:?}");
+        assert_eq!(
+            (answer.status, answer.served("catalog")),
+            (201, "fallback"),
+            "{answer:?}"
+        );
     }
     assert!(system.status("catalog").await["answered"]["fallback"].as_u64() >= Some(40));
 
@@ -126,7 +149,11 @@ async fn a_command_whose_effect_is_uncertain_is_not_repeated() {
     system.stage("catalog", "remote").await;
     let answer = system.put(&act, &office::act("Perhaps")).await;
     assert!(answer.status == 502 && answer.is_problem(), "{answer:?}");
-    assert_eq!(system.get(&act).await.status, 404, "the monolith did not do it a second time");
+    assert_eq!(
+        system.get(&act).await.status,
+        404,
+        "the monolith did not do it a second time"
+    );
     let answer = system.get(&show).await;
     assert_eq!((answer.status, answer.served("catalog")), (200, "fallback"));
 }
@@ -139,7 +166,10 @@ async fn a_query_that_the_service_fails_is_answered_by_the_monolith() {
     let candidate = Candidate::start(&system, 1, false, |_| Behaviour::Json(500, json!({"oh": "no"}))).await;
     system.stage("catalog", "remote").await;
     let answer = system.get(&show).await;
-    assert_eq!((answer.status, answer.served("catalog"), answer.json()), (200, "fallback", truth));
+    assert_eq!(
+        (answer.status, answer.served("catalog"), answer.json()),
+        (200, "fallback", truth)
+    );
     assert_eq!(candidate.asked(), 1);
 }
 
@@ -150,31 +180,72 @@ async fn toggles_and_their_audit_survive_a_restart() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn toggles_and_their_audit_survive_a_restart_on_postgres() {
-    let Some(database) = Database::make("toggles survive a restart").await else { return };
-    toggles(Options { database: Some(database.url()), ..Options::default() }).await;
+    let Some(database) = Database::make("toggles survive a restart").await else {
+        return;
+    };
+    toggles(Options {
+        database: Some(database.url()),
+        ..Options::default()
+    })
+    .await;
     database.drop().await;
 }
 
 async fn toggles(options: Options) {
     let mut system = System::with(options).await;
     let service = Service::start(&system, "catalog", &[]).await;
-    system.run(&["stage", "catalog", "remote", "--fallback", "none", "--why", "it is \"ready\" – oui ✓"]).await;
-    system.run(&["stage", "catalog.show", "shadow", "--fallback", "local"]).await;
+    system
+        .run(&[
+            "stage",
+            "catalog",
+            "remote",
+            "--fallback",
+            "none",
+            "--why",
+            "it is \"ready\" – oui ✓",
+        ])
+        .await;
+    system
+        .run(&["stage", "catalog.show", "shadow", "--fallback", "local"])
+        .await;
     system.run(&["stage", "catalog.act", "local"]).await;
     system.run(&["stage", "catalog.act", "inherit", "--why", "no"]).await;
     let toggles = |map: &Value| (map["stage"].clone(), map["fallback"].clone(), map["operations"].clone());
-    let before = (toggles(&system.status("catalog").await), system.run(&["audit", "--json"]).await);
-    assert_eq!(before.0, ("remote".into(), "none".into(), json!({"catalog.show": {"stage": "shadow", "percent": null}})));
+    let before = (
+        toggles(&system.status("catalog").await),
+        system.run(&["audit", "--json"]).await,
+    );
+    assert_eq!(
+        before.0,
+        (
+            "remote".into(),
+            "none".into(),
+            json!({"catalog.show": {"stage": "shadow", "percent": null}})
+        )
+    );
     let audit: Value = serde_json::from_str(&before.1).expect("JSON");
     let line = |n: usize, key: &str| audit["entries"][n][key].as_str().unwrap_or_default().to_owned();
     assert_eq!(audit["entries"].as_array().map(Vec::len), Some(4), "{audit}");
-    assert_eq!((line(0, "from"), line(0, "to"), line(0, "by")), ("local".into(), "remote (no fallback)".into(), "operator".into()));
+    assert_eq!(
+        (line(0, "from"), line(0, "to"), line(0, "by")),
+        ("local".into(), "remote (no fallback)".into(), "operator".into())
+    );
     assert_eq!(line(0, "why"), "it is \"ready\" – oui ✓");
-    assert_eq!((line(1, "target"), line(1, "from"), line(1, "to")), ("catalog.show".into(), "inherit".into(), "shadow".into()));
-    assert_eq!((line(3, "from"), line(3, "to")), ("local (no fallback)".into(), "inherit".into()));
+    assert_eq!(
+        (line(1, "target"), line(1, "from"), line(1, "to")),
+        ("catalog.show".into(), "inherit".into(), "shadow".into())
+    );
+    assert_eq!(
+        (line(3, "from"), line(3, "to")),
+        ("local (no fallback)".into(), "inherit".into())
+    );
 
     for killed in [false, true] {
-        if killed { system.kill() } else { assert!(system.stop().success()) }
+        if killed {
+            system.kill()
+        } else {
+            assert!(system.stop().success())
+        }
         system.start_again().await;
         assert_eq!(toggles(&system.status("catalog").await), before.0);
         assert_eq!(system.run(&["audit", "--json"]).await, before.1);
@@ -186,7 +257,10 @@ async fn toggles(options: Options) {
 
     // What makes no sense leaves no line.
     let wrong = json!({"target": "catalog", "stage": "remotely"}).to_string();
-    let answer = system.inside(Method::POST, "/control/v1/stage", Some(&system.token()), wrong).await.expect("an answer");
+    let answer = system
+        .inside(Method::POST, "/control/v1/stage", Some(&system.token()), wrong)
+        .await
+        .expect("an answer");
     assert!((400..500).contains(&answer.status) && answer.is_problem(), "{answer:?}");
     assert_eq!(system.run(&["audit", "--json"]).await, before.1);
 }

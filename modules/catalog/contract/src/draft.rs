@@ -54,7 +54,11 @@ impl Section {
                 return Err(format!("{what} is between 1 and 500, not {n}"));
             }
         }
-        Ok(Self { name, rows, seats_per_row })
+        Ok(Self {
+            name,
+            rows,
+            seats_per_row,
+        })
     }
 
     /// Its name.
@@ -112,7 +116,8 @@ impl VenueDraft {
     pub fn new(name: Name, city: Name, time_zone: Word, sections: Vec<Section>) -> Result<Self, String> {
         let part = |s: &str| {
             s.starts_with(|c: char| c.is_ascii_alphabetic())
-                && s.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '+' | '-'))
+                && s.chars()
+                    .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '+' | '-'))
         };
         if !time_zone.as_str().split('/').all(part) {
             return Err("time_zone: not a name of the IANA time zone database, such as Europe/Vienna".to_owned());
@@ -121,11 +126,19 @@ impl VenueDraft {
             return Err(format!("sections: a venue has 1 to 50, not {}", sections.len()));
         }
         unique("sections", sections.iter().map(|s| &s.name))?;
-        let seats: u64 = sections.iter().map(|s| u64::from(s.rows) * u64::from(s.seats_per_row)).sum();
+        let seats: u64 = sections
+            .iter()
+            .map(|s| u64::from(s.rows) * u64::from(s.seats_per_row))
+            .sum();
         if seats > 100_000 {
             return Err(format!("sections: a venue has 100000 seats at most, not {seats}"));
         }
-        Ok(Self { name, city, time_zone, sections })
+        Ok(Self {
+            name,
+            city,
+            time_zone,
+            sections,
+        })
     }
 
     /// Its name.
@@ -199,7 +212,12 @@ impl ShowDraft {
         if prices.iter().any(|p| p.price.currency() != prices[0].price.currency()) {
             return Err("prices: a show is sold in one currency".to_owned());
         }
-        Ok(Self { act, venue, starts_at, prices })
+        Ok(Self {
+            act,
+            venue,
+            starts_at,
+            prices,
+        })
     }
 
     /// Who performs.

@@ -27,13 +27,21 @@ pub enum CatalogError {
         id: ShowId,
     },
     /// The show was cancelled; its id is never used again.
-    #[problem(410, "The show was cancelled", detail = "the show {id} was cancelled; announce another under an id of its own")]
+    #[problem(
+        410,
+        "The show was cancelled",
+        detail = "the show {id} was cancelled; announce another under an id of its own"
+    )]
     ShowCancelled {
         /// The id that was asked for.
         id: ShowId,
     },
     /// It is at another version than the caller expects.
-    #[problem(412, "It was changed in the meantime", detail = "it is not at a version that If-Match names; read it again and decide anew")]
+    #[problem(
+        412,
+        "It was changed in the meantime",
+        detail = "it is not at a version that If-Match names; read it again and decide anew"
+    )]
     OtherVersion,
     /// The show names an act that is not there.
     #[problem(422, "Unknown act", detail = "no act has the id {act}; announce the act first")]
@@ -42,7 +50,11 @@ pub enum CatalogError {
         act: ActId,
     },
     /// The show names a venue that is not there.
-    #[problem(422, "Unknown venue", detail = "no venue has the id {venue}; register the venue first")]
+    #[problem(
+        422,
+        "Unknown venue",
+        detail = "no venue has the id {venue}; register the venue first"
+    )]
     UnknownVenue {
         /// The venue's id.
         venue: VenueId,

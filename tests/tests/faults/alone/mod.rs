@@ -1,0 +1,6 @@
+//! Tests that need the machine for themselves.
+
+mod disk;
+mod flips;
+mod kills;
+mod postgres;
