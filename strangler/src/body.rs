@@ -3,7 +3,7 @@
 use std::{
     pin::Pin,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     task::{Context, Poll},
@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{Full, Limited};
+use http_body_util::{Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 
 /// The error of a body.
@@ -31,6 +31,16 @@ pub enum Outgoing {
 pub struct Stream {
     body: Mutex<Limited<Incoming>>,
     touched: AtomicBool,
+    broke: OnceLock<Broke>,
+}
+
+/// Why a caller's body cannot be read to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broke {
+    /// It is longer than its limit.
+    TooLong,
+    /// The caller went away, or did not keep to HTTP.
+    Off,
 }
 
 impl Outgoing {
@@ -42,6 +52,7 @@ impl Outgoing {
         Self::Stream(Arc::new(Stream {
             body: Mutex::new(Limited::new(body, limit)),
             touched: AtomicBool::new(false),
+            broke: OnceLock::new(),
         }))
     }
 
@@ -50,6 +61,14 @@ impl Outgoing {
         match self {
             Self::Full(_) => true,
             Self::Stream(stream) => !stream.touched.load(Relaxed),
+        }
+    }
+
+    /// Why it could not be read to its end, if that is so: then its caller is to blame, and not who was to read it.
+    pub fn broke(&self) -> Option<Broke> {
+        match self {
+            Self::Full(_) => None,
+            Self::Stream(stream) => stream.broke.get().copied(),
         }
     }
 
@@ -72,7 +91,15 @@ impl Body for Outgoing {
             Self::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::Stream(stream) => {
                 stream.touched.store(true, Relaxed);
-                Pin::new(&mut *stream.body.lock().unwrap_or_else(|e| e.into_inner())).poll_frame(cx)
+                let frame = Pin::new(&mut *stream.body.lock().unwrap_or_else(|e| e.into_inner())).poll_frame(cx);
+                if let Poll::Ready(Some(Err(error))) = &frame {
+                    let why = match error.is::<LengthLimitError>() {
+                        true => Broke::TooLong,
+                        false => Broke::Off,
+                    };
+                    _ = stream.broke.set(why);
+                }
+                frame
             }
         }
     }

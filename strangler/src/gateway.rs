@@ -12,7 +12,7 @@ use hyper::body::{Body as _, Incoming};
 
 use crate::{
     BoxFuture, Contract, Cx, Kind, Principal,
-    body::{AnswerBody, Outgoing},
+    body::{AnswerBody, Broke, Outgoing},
     cx::TRACEPARENT,
     fault::{Fault, FaultKind},
     parallel::{Offer, Skip},
@@ -352,14 +352,10 @@ impl Call<'_> {
             let cx = switch.fallback_cx(self.cx);
             return ("fallback", plain(self.local(&cx, body).await));
         }
-        if !body.is_whole() && self.over_limit(&failed) {
+        if body.broke() == Some(Broke::TooLong) {
             return ("remote", plain(too_large(self.gateway.limits.body).into()));
         }
         ("remote", plain(failed.into()))
-    }
-
-    fn over_limit(&self, fault: &Fault) -> bool {
-        fault.detail().contains("length limit exceeded")
     }
 
     async fn local(&self, cx: &Cx, body: Outgoing) -> Answered {

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::{
     BoxFuture, Contract, Cx, Kind, Principal,
-    body::Outgoing,
+    body::{Broke, Outgoing},
     fault::{Fault, FaultKind},
     instances::{Instance, Registry},
     remote::Transport,
@@ -164,6 +164,11 @@ impl Pool {
         let left = cx.time_left().unwrap_or(Duration::MAX);
         match tokio::time::timeout(self.limits.timeout.min(left), self.http.request(request)).await {
             Ok(Ok(answer)) => Ok(answer),
+            // The caller's fault: nothing can be said against the instance, which has not seen a whole request either.
+            Ok(Err(_)) if let Some(why) = out.body.broke() => Err(match why {
+                Broke::TooLong => Fault::new(FaultKind::TooLarge, "the body is larger than is allowed"),
+                Broke::Off => Fault::new(FaultKind::Malformed, "the body broke off"),
+            }),
             Ok(Err(error)) => {
                 self.registry.set_healthy(instance, false);
                 let connecting = error.is_connect();

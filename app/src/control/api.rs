@@ -238,7 +238,14 @@ async fn events(
     let limit = window.limit.unwrap_or(100).min(MOST);
     let Some(after) = window.after else {
         // The last ones: where somebody who only watches begins. What was committed so far is among them.
-        control.module(&module).map_err(unknown)?.db.relay().pass().await.map_err(failed)?;
+        control
+            .module(&module)
+            .map_err(unknown)?
+            .db
+            .relay()
+            .pass()
+            .await
+            .map_err(failed)?;
         let head = log.head().await.map_err(gone)?;
         let from = (head.position - i64::try_from(limit).unwrap_or(0)).max(head.floor);
         let batch = log.read(from, limit).await.map_err(gone)?;

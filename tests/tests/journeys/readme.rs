@@ -8,7 +8,10 @@ use system_tests::{System, banyan};
 fn commands(readme: &str, section: &str) -> Vec<String> {
     let from = readme.split_once(&format!("## {section}\n")).expect("the section").1;
     let text = from.split("\n## ").next().expect("its text");
-    text.split("```sh\n").skip(1).map(|block| block.split("```").next().expect("its end").to_owned()).collect()
+    text.split("```sh\n")
+        .skip(1)
+        .map(|block| block.split("```").next().expect("its end").to_owned())
+        .collect()
 }
 
 #[tokio::test]
@@ -25,12 +28,21 @@ async fn the_tour_runs_as_written() {
             .replace("http://127.0.0.1:8080", &system.public())
             .replace("target/debug/banyan", &banyan().display().to_string());
         let mut command = Command::new("bash");
-        command.args(["-euo", "pipefail", "-c", &script]).current_dir(system.folder());
+        command
+            .args(["-euo", "pipefail", "-c", &script])
+            .current_dir(system.folder());
         let model = system.command(&[]);
         command.envs(model.get_envs().filter_map(|(k, v)| Some((k, v?))));
-        let out = tokio::task::spawn_blocking(move || command.output()).await.expect("joined").expect("bash runs");
+        let out = tokio::task::spawn_blocking(move || command.output())
+            .await
+            .expect("joined")
+            .expect("bash runs");
         let text = String::from_utf8_lossy(&out.stdout).into_owned();
-        assert!(out.status.success(), "{script}\n{text}{}", String::from_utf8_lossy(&out.stderr));
+        assert!(
+            out.status.success(),
+            "{script}\n{text}{}",
+            String::from_utf8_lossy(&out.stderr)
+        );
         said.push(text);
     }
     let all = said.join("\n");
@@ -49,5 +61,8 @@ async fn the_tour_runs_as_written() {
     ] {
         assert!(all.contains(expected), "the tour never said `{expected}`:\n{all}");
     }
-    assert!(!all.contains("HTTP/1.1 4") && !all.contains("HTTP/1.1 5"), "a request of the tour failed:\n{all}");
+    assert!(
+        !all.contains("HTTP/1.1 4") && !all.contains("HTTP/1.1 5"),
+        "a request of the tour failed:\n{all}"
+    );
 }
