@@ -5,6 +5,8 @@
 //! Needs the release build of `banyan` beside it: `cargo build --release`. `BENCH_ROUNDS` (default 10) and
 //! `BENCH_SECONDS` (default 1) say how long it runs.
 
+#![expect(clippy::print_stdout, reason = "what was measured is what it is for")]
+
 use std::{
     net::SocketAddr,
     process::{Child, Command, Stdio},

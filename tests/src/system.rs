@@ -147,6 +147,10 @@ impl System {
     }
 
     /// A `banyan` command in its folder and environment.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the settings of whoever runs the tests are not the program's"
+    )]
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(banyan());
         command.args(args).current_dir(self.folder()).stdin(Stdio::null());

@@ -143,7 +143,7 @@ pub async fn monolith(settings: Settings, options: ServeOptions, ready: impl FnO
         gateway: Arc::new(between),
         probes: probes.clone(),
         pages: control::router(control.clone()),
-        door: Some(InternalDoor(tokens)).map(Arc::new),
+        door: Some(Arc::new(InternalDoor(tokens))),
     };
     let accepting = stop.child_token();
     let servers = async {
