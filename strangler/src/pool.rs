@@ -31,6 +31,9 @@ pub type HttpClient = Client<HttpConnector, Outgoing>;
 
 /// How long a connection may take to open.
 const CONNECT: Duration = Duration::from_secs(1);
+/// How long a connection is kept for the next call. Shorter than any server here keeps it (`app/src/listener.rs`): a request
+/// on a connection that the other side is just closing is lost, and nobody can tell whether it had an effect.
+const IDLE: Duration = Duration::from_secs(5);
 /// The largest answer that is read into memory, in bytes.
 const ANSWER: usize = 16 << 20;
 
@@ -41,7 +44,7 @@ pub fn http_client() -> HttpClient {
     connector.set_nodelay(true);
     Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(Duration::from_secs(30))
+        .pool_idle_timeout(IDLE)
         .pool_max_idle_per_host(64)
         .build(connector)
 }

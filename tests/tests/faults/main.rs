@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "tests say what they did and what they skipped")]
 
 mod alone;
+mod limited;
 mod locked;
 mod peers;
 mod starting;

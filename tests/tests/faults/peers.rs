@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use system_tests::{Client, Options, Service, System, office};
+use system_tests::{Client, Options, Service, System, holds_soon, office};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -126,11 +126,11 @@ async fn a_thousand_idle_connections_wait_and_then_it_goes_on() {
     assert_eq!(system.on_map("catalog").await["stage"], "local");
     assert!(office::memory_kib(system.pid()) < 150 * 1024);
     drop(idle);
-    assert_eq!(
-        fresh(&system, "/api/v1/catalog/shows").await,
-        200,
-        "it goes on once they have gone"
-    );
+    // The first tries may find the kernel's own queue still full.
+    holds_soon("it goes on once they have gone", Duration::from_secs(30), || async {
+        fresh(&system, "/api/v1/catalog/shows").await == 200
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
