@@ -423,15 +423,14 @@ impl Call<'_> {
             .into_iter()
             .collect();
         offer.fill(self.cx, move || {
-            (
-                Ok(Ask {
-                    index,
-                    target,
-                    headers,
-                    body: Bytes::new(),
-                }),
-                seen,
-            )
+            let ask = Ask {
+                index,
+                target,
+                headers,
+                body: Bytes::new(),
+                most: limit,
+            };
+            (Ok(ask), seen)
         });
     }
 }

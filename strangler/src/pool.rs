@@ -34,8 +34,6 @@ const CONNECT: Duration = Duration::from_secs(1);
 /// How long a connection is kept for the next call. Shorter than any server here keeps it (`app/src/listener.rs`): a request
 /// on a connection that the other side is just closing is lost, and nobody can tell whether it had an effect.
 const IDLE: Duration = Duration::from_secs(5);
-/// The largest answer that is read into memory, in bytes.
-const ANSWER: usize = 16 << 20;
 
 /// A client for plain HTTP.
 pub fn http_client() -> HttpClient {
@@ -210,7 +208,7 @@ impl Transport for Pool {
                 kind: operation.kind,
             };
             let answer = self.forward(cx, out).await?;
-            read(cx, answer, ANSWER).await
+            read(cx, answer, ask.most).await
         })
     }
 }
