@@ -16,7 +16,7 @@ use crate::{
     cx::TRACEPARENT,
     fault::{Fault, FaultKind},
     parallel::{Offer, Skip},
-    pool::{Outbound, Pool, read, remove_hop_by_hop},
+    pool::{Arrived, Outbound, Pool, read, remove_hop_by_hop},
     switch::{Switch, Way},
     wire::{Answered, Ask, Asked, Serve},
 };
@@ -329,14 +329,15 @@ impl Call<'_> {
             kind: self.operation().kind,
         };
         let failed = match pool.forward(self.cx, out).await {
-            Ok(mut answer) => {
+            Ok(Arrived { mut answer, place }) => {
                 let error = answer.status().is_server_error();
                 if !(error && fallback && self.operation().kind == Kind::Query) {
                     stats.remote.fetch_add(1, Relaxed);
                     stats.remote_time.record(began.elapsed());
                     remove_hop_by_hop(answer.headers_mut());
                     answer.headers_mut().remove(SERVER_TIMING);
-                    return ("remote", answer.map(AnswerBody::Stream));
+                    let deadline = self.cx.deadline();
+                    return ("remote", answer.map(|body| AnswerBody::stream(body, deadline, place)));
                 }
                 // Its connection can be used again only when its answer was read to the end.
                 let status = answer.status();

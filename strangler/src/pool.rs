@@ -14,7 +14,7 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
 use crate::{
@@ -69,7 +69,7 @@ pub struct Pool {
     http: HttpClient,
     credentials: Arc<dyn Credentials>,
     limits: PoolLimits,
-    places: Semaphore,
+    places: Arc<Semaphore>,
 }
 
 /// A request on its way out.
@@ -80,6 +80,12 @@ pub(crate) struct Outbound<'a> {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Outgoing,
     pub(crate) kind: Kind,
+}
+
+/// A service's answer, whose body is still on the way. Its place among the calls in flight is taken until that has come.
+pub(crate) struct Arrived {
+    pub(crate) answer: Response<Incoming>,
+    pub(crate) place: OwnedSemaphorePermit,
 }
 
 impl Pool {
@@ -97,15 +103,15 @@ impl Pool {
             http,
             credentials,
             limits,
-            places: Semaphore::new(limits.in_flight),
+            places: Arc::new(Semaphore::new(limits.in_flight)),
         }
     }
 
     /// Sends a request to an instance, and to another when the first certainly did nothing with it (or, for a query, went
     /// away). Answers with whatever an instance answers; its body is still on the way.
-    pub(crate) async fn forward(&self, cx: &Cx, mut out: Outbound<'_>) -> Result<Response<Incoming>, Fault> {
+    pub(crate) async fn forward(&self, cx: &Cx, mut out: Outbound<'_>) -> Result<Arrived, Fault> {
         let module = self.contract.name;
-        let _place = self.places.try_acquire().map_err(|_| {
+        let place = self.places.clone().try_acquire_owned().map_err(|_| {
             Fault::new(
                 FaultKind::Shed,
                 format!(
@@ -128,7 +134,7 @@ impl Pool {
         while let Some(instance) = self.registry.pick(module, self.contract.version, &tried) {
             tried.push(instance.registration.id);
             match self.ask(cx, &out, &instance).await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => return Ok(Arrived { answer, place }),
                 Err(fault) => {
                     let again = out.body.is_whole() && (fault.certainly_had_no_effect() || out.kind == Kind::Query);
                     let gone = fault.kind() == FaultKind::Unreachable;
@@ -208,7 +214,7 @@ impl Transport for Pool {
                 kind: operation.kind,
             };
             let answer = self.forward(cx, out).await?;
-            read(cx, answer, ask.most).await
+            read(cx, answer.answer, ask.most).await
         })
     }
 }

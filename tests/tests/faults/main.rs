@@ -9,3 +9,4 @@ mod limited;
 mod locked;
 mod peers;
 mod starting;
+mod toggles;

@@ -119,7 +119,9 @@ mod permissions {
     /// Run by the test above, in a process of its own; by itself there is nothing for it to do.
     #[tokio::test]
     async fn child() {
-        let Ok(url) = std::env::var("BANYAN_TEST_CHILD_URL") else { return };
+        let Ok(url) = std::env::var("BANYAN_TEST_CHILD_URL") else {
+            return;
+        };
         let error = open_error(&url).await;
         assert!(matches!(error, StoreError::ReadOnly(_)), "{error}");
         assert!(error.to_string().contains("Check the permissions"), "{error}");

@@ -16,7 +16,9 @@ on_both!(
 /// Run by `many_processes_migrate_once`, in processes of their own; by itself there is nothing for it to do.
 #[tokio::test]
 async fn child() {
-    let Ok(url) = std::env::var("BANYAN_TEST_CHILD_URL") else { return };
+    let Ok(url) = std::env::var("BANYAN_TEST_CHILD_URL") else {
+        return;
+    };
     let db = Db::open(&url, "notes", DbOptions::default()).await.unwrap();
     let applied = db.migrate(notes::migrations()).await.unwrap();
     println!("applied={applied}");
