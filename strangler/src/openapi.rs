@@ -305,7 +305,7 @@ fn there(schema: RefOr<Schema>) -> RefOr<Schema> {
     match schema {
         RefOr::T(Schema::OneOf(mut one)) if one.items.len() == 2 && one.items.iter().any(is_null) => {
             one.items.retain(|s| !is_null(s));
-            one.items.pop().unwrap_or_else(|| RefOr::T(Schema::OneOf(one)))
+            one.items.pop().unwrap_or(RefOr::T(Schema::OneOf(one)))
         }
         RefOr::T(Schema::Object(mut object)) => {
             if let SchemaType::Array(types) = &mut object.schema_type {
