@@ -74,6 +74,8 @@ struct Inner {
     commits: watch::Sender<u64>,
     /// Counts relay passes, so that the log's readers in this process wake up.
     logged: watch::Sender<u64>,
+    /// Counts commits that began sagas or put them back to work, so that those who work on them in this process wake up.
+    sagas: watch::Sender<u64>,
 }
 
 impl fmt::Debug for Db {
@@ -116,7 +118,7 @@ impl Db {
     }
 
     fn assemble(place: Arc<Place>, writer: DatabaseConnection, reader: DatabaseConnection, options: DbOptions) -> Self {
-        let (commits, logged) = (watch::Sender::new(0), watch::Sender::new(0));
+        let (commits, logged, sagas) = (watch::Sender::new(0), watch::Sender::new(0), watch::Sender::new(0));
         Self(Arc::new(Inner {
             place,
             writer,
@@ -124,6 +126,7 @@ impl Db {
             clock: options.clock,
             commits,
             logged,
+            sagas,
         }))
     }
 
@@ -271,5 +274,13 @@ impl Db {
 
     pub(crate) fn watch_logged(&self) -> watch::Receiver<u64> {
         self.0.logged.subscribe()
+    }
+
+    pub(crate) fn announce_sagas(&self) {
+        self.0.sagas.send_modify(|n| *n += 1);
+    }
+
+    pub(crate) fn watch_sagas(&self) -> watch::Receiver<u64> {
+        self.0.sagas.subscribe()
     }
 }

@@ -31,5 +31,8 @@ mod migrating;
 mod notes;
 mod order;
 mod provisioning;
+mod saga_shapes;
+mod sagas;
 mod support;
 mod units;
+mod world;
