@@ -12,7 +12,7 @@ use strangler::{Clock, Cx, SystemClock};
 use tokio::sync::watch;
 
 use crate::{
-    EventLog, Relay, StoreError, Uow, View,
+    EventLog, Leases, Relay, StoreError, Uow, View,
     error::{Place, connection_lost},
     log::LocalLog,
     migrate, postgres, sqlite,
@@ -185,6 +185,11 @@ impl Db {
     /// A relay from the schema's outbox to its event log. Any number of them may run at once, in any number of processes.
     pub fn relay(&self) -> Relay {
         Relay::new(self.clone())
+    }
+
+    /// The leases by which the schema's background workers take turns.
+    pub fn leases(&self) -> Leases {
+        Leases::new(self.clone())
     }
 
     /// Whether the database answers.

@@ -16,6 +16,7 @@ mod entity;
 mod envelope;
 mod error;
 mod handler;
+mod lease;
 mod log;
 mod migrate;
 mod postgres;
@@ -25,6 +26,7 @@ mod saga;
 mod schema;
 mod sqlite;
 mod subscription;
+mod tenure;
 mod uow;
 mod view;
 
@@ -33,6 +35,7 @@ pub use db::{Db, DbOptions, Engine};
 pub use envelope::Envelope;
 pub use error::{StoreError, Trouble};
 pub use handler::{Filter, Handler, HandlerError, SubscriptionError};
+pub use lease::{Lease, LeaseInfo, Leases, Turn};
 pub use log::{Batch, EventLog, Head, LogError};
 pub use relay::Relay;
 pub use saga::{

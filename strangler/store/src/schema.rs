@@ -6,13 +6,14 @@ use sea_query::{ColumnDef, ColumnType, Index, Table, TableCreateStatement};
 
 use crate::{
     entity::{event_log, event_log_head, outbox, snapshots, subscriptions},
+    lease::LeaseTable,
     saga::SagaTables,
 };
 
 /// The migrations that every schema starts with: `snapshots`, `outbox`, `event_log`, `event_log_head`, `subscriptions`;
-/// `sagas`, `saga_steps`, `inbox`.
+/// `sagas`, `saga_steps`, `inbox`; `leases`.
 pub fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-    vec![Box::new(Foundation), Box::new(SagaTables)]
+    vec![Box::new(Foundation), Box::new(SagaTables), Box::new(LeaseTable)]
 }
 
 struct Foundation;

@@ -7,9 +7,10 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, DbErr, EntityTrait, QueryFilter, Qu
 use uuid::Uuid;
 
 use crate::{
-    Db, Envelope, EventLog, Filter, Handler, HandlerError, StoreError, SubscriptionError, Uow,
+    Db, Envelope, EventLog, Filter, Handler, HandlerError, Lease, StoreError, SubscriptionError, Turn, Uow,
     backoff::{AWAY, Backoff, FAILING},
     entity::subscriptions,
+    tenure::Tenure,
     view::Reader,
 };
 
@@ -22,6 +23,7 @@ pub struct Subscription {
     types: Filter,
     handler: Arc<dyn Handler>,
     batch: u32,
+    turn: Turn,
 }
 
 /// Where the subscription stands.
@@ -35,6 +37,8 @@ struct Cursor {
 enum Outcome {
     /// So many events are behind the cursor now.
     Applied(usize),
+    /// The lease is somebody else's.
+    Lost,
     /// Another worker moved the cursor first.
     Overtaken,
     /// The handler failed at this index; nothing was written.
@@ -52,12 +56,19 @@ impl Subscription {
             types,
             handler,
             batch: 100,
+            turn: Turn::always(),
         }
     }
 
     /// The most events handled in one transaction; 100 unless told otherwise.
     pub fn with_batch(mut self, events: u32) -> Self {
         self.batch = events.max(1);
+        self
+    }
+
+    /// [`run`](Self::run) works when it is this side's turn; always, unless told otherwise.
+    pub fn with_turn(mut self, turn: Turn) -> Self {
+        self.turn = turn;
         self
     }
 
@@ -83,6 +94,11 @@ impl Subscription {
     /// # Errors
     /// [`SubscriptionError::Handler`] when the first event of the batch fails; nothing was written then.
     pub async fn step(&self) -> Result<usize, SubscriptionError> {
+        Ok(self.step_under(None).await?.unwrap_or_default())
+    }
+
+    /// One step; `None` when the lease is somebody else's.
+    async fn step_under(&self, lease: Option<&Lease>) -> Result<Option<usize>, SubscriptionError> {
         loop {
             let cursor = self.cursor().await?;
             let batch = self.log.read(cursor.position, self.batch.into()).await?;
@@ -90,16 +106,17 @@ impl Subscription {
                 return Err(self.other_log(self.log.source(), cursor.incarnation, batch.incarnation));
             }
             if batch.events.is_empty() {
-                return Ok(0);
+                return Ok(Some(0));
             }
-            let mut outcome = self.apply(cursor, &batch.events).await?;
+            let mut outcome = self.apply(lease, cursor, &batch.events).await?;
             if let Outcome::Failed(index, _) = outcome
                 && index > 0
             {
-                outcome = self.apply(cursor, &batch.events[..index]).await?;
+                outcome = self.apply(lease, cursor, &batch.events[..index]).await?;
             }
             match outcome {
-                Outcome::Applied(events) => return Ok(events),
+                Outcome::Applied(events) => return Ok(Some(events)),
+                Outcome::Lost => return Ok(None),
                 Outcome::Overtaken => continue,
                 Outcome::Failed(_, error) => return Err(error),
             }
@@ -111,14 +128,26 @@ impl Subscription {
     pub async fn run(&self, stop: impl Future<Output = ()> + Send) {
         let mut stop = pin!(stop);
         let mut backoff = Backoff::default();
+        let mut tenure = Tenure::new(&self.db, format!("subscription:{}", self.name), self.turn.clone());
         loop {
             tokio::select! {
                 biased;
-                () = &mut stop => return,
+                () = &mut stop => break,
                 () = std::future::ready(()) => {}
             }
-            let pause = match self.step().await {
-                Ok(events) => {
+            let lease = tenure.lease().await;
+            let waiting = matches!(lease, Ok(None));
+            let step = match lease {
+                Ok(Some(lease)) => self.step_under(Some(&lease)).await,
+                Ok(None) => Ok(Some(0)),
+                Err(error) => Err(error.into()),
+            };
+            let pause = match step {
+                Ok(None) => {
+                    tenure.lost();
+                    continue;
+                }
+                Ok(Some(events)) => {
                     let failures = backoff.succeeded();
                     if failures > 0 {
                         tracing::info!(subscription = self.name, failures, "the subscription works again");
@@ -139,10 +168,12 @@ impl Subscription {
             };
             tokio::select! {
                 biased;
-                () = &mut stop => return,
-                () = next => {}
+                () = &mut stop => break,
+                () = tenure.changed() => {}
+                () = next, if !waiting => {}
             }
         }
+        tenure.give_back().await;
     }
 
     fn trouble(&self, backoff: &mut Backoff, error: &SubscriptionError) -> Duration {
@@ -194,8 +225,13 @@ impl Subscription {
     }
 
     /// Handles these events and moves the cursor, if it still is where they were read from.
-    async fn apply(&self, cursor: Cursor, events: &[Envelope]) -> Result<Outcome, StoreError> {
+    async fn apply(&self, lease: Option<&Lease>, cursor: Cursor, events: &[Envelope]) -> Result<Outcome, StoreError> {
         let tx = self.db.begin_raw("beginning to handle events").await?;
+        if let Some(lease) = lease
+            && !lease.holds(&tx).await?
+        {
+            return Ok(Outcome::Lost);
+        }
         let by = Some(format!("subscription:{}", self.name));
         let mut uow = Uow::new(self.db.clone(), tx, String::new(), by);
         let row = subscriptions::Entity::find_by_id(self.name.clone())

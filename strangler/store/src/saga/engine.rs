@@ -15,7 +15,7 @@ use super::{
     machine::Sheet,
     row::{saga_steps, sagas},
 };
-use crate::{Db, StoreError, Uow, error::Sort, view::Reader};
+use crate::{Db, StoreError, Turn, Uow, error::Sort, view::Reader};
 
 /// The sagas of one schema: what is registered, and what can be done with them. Cheap to clone.
 #[derive(Clone)]
@@ -24,6 +24,7 @@ pub struct Sagas {
     pub(super) shapes: Arc<BTreeMap<String, Arc<Shape>>>,
     pub(super) in_flight: usize,
     pub(super) step_timeout: Duration,
+    pub(super) turn: Turn,
 }
 
 /// What became of a request to cancel a saga.
@@ -47,6 +48,7 @@ impl Sagas {
             shapes: Arc::default(),
             in_flight: 32,
             step_timeout: Duration::from_secs(30),
+            turn: Turn::always(),
         }
     }
 
@@ -60,6 +62,13 @@ impl Sagas {
     /// up for lost, and the step is repeated.
     pub fn with_step_timeout(mut self, timeout: Duration) -> Self {
         self.step_timeout = timeout.max(Duration::from_millis(1));
+        self
+    }
+
+    /// [`run`](Self::run) works when it is this side's turn; always, unless told otherwise. What a step that was running
+    /// when the turn ended came to is still written down, and the other side goes on from there.
+    pub fn with_turn(mut self, turn: Turn) -> Self {
+        self.turn = turn;
         self
     }
 

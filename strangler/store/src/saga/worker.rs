@@ -35,11 +35,25 @@ use crate::{
 /// How often the outcome of a step is written down again when something else is in the way.
 const PERSISTENCE: u32 = 8;
 
+/// What is leased; by all workers of one side together, because each saga is claimed for itself.
+const NAME: &str = "sagas";
+
+/// What those who work at the same time have in common.
+#[derive(Default)]
+struct Shift {
+    /// No other steps may be begun.
+    stopping: AtomicBool,
+    /// Somebody found that there is a newer route.
+    outdated: AtomicBool,
+}
+
 /// One step of one saga, started and not answered yet.
 struct Work {
     saga: Saga,
     index: usize,
     deed: Deed,
+    /// The route for which it was claimed.
+    route: i64,
 }
 
 impl Sagas {
@@ -47,30 +61,47 @@ impl Sagas {
     /// others begun. Any number of these may run at once. A database that is away is waited for.
     pub async fn run(&self, stop: impl Future<Output = ()> + Send) {
         let mut stop = pin!(stop);
-        let stopping = Arc::new(AtomicBool::new(false));
+        let shift = Arc::new(Shift::default());
         let mut wakes = self.db.watch_sagas();
         // Dropping the set, as dropping this future does, ends them.
         let mut working = JoinSet::new();
         let mut held = HashSet::new();
         let mut backoff = Backoff::default();
+        let mut turn = self.turn.clone();
+        let mut entered = None;
         loop {
             wakes.mark_unchanged();
-            let pause = match self.due(self.in_flight - working.len(), &held).await {
-                Ok((due, pause)) => {
+            let due = async {
+                let Some(route) = turn.now() else {
+                    return Ok((Vec::new(), POLL, 0));
+                };
+                if shift.outdated.swap(false, Ordering::Relaxed) {
+                    entered = None;
+                }
+                if entered != Some(route) && !self.db.leases().enter(NAME, route).await? {
+                    return Ok((Vec::new(), POLL, route));
+                }
+                entered = Some(route);
+                let (due, pause) = self.due(self.in_flight - working.len(), &held).await?;
+                Ok::<_, StoreError>((due, pause, route))
+            };
+            let pause = match due.await {
+                Ok((due, pause, route)) => {
                     let failures = backoff.succeeded();
                     if failures > 0 {
                         tracing::info!(schema = self.db.schema(), failures, "sagas can be worked on again");
                     }
                     for id in due {
                         held.insert(id);
-                        let (sagas, stopping) = (self.clone(), stopping.clone());
+                        let (sagas, shift) = (self.clone(), shift.clone());
                         working.spawn(async move {
-                            if AssertUnwindSafe(sagas.drive(id, &stopping))
+                            if AssertUnwindSafe(sagas.drive(id, route, &shift))
                                 .catch_unwind()
                                 .await
                                 .is_err()
                             {
                                 tracing::error!(saga = %id, "what watches a saga panicked; trying again later");
+                                tokio::time::sleep(AWAY).await;
                             }
                             id
                         });
@@ -90,11 +121,12 @@ impl Sagas {
                 biased;
                 () = &mut stop => break,
                 Some(Ok(id)) = working.join_next() => { held.remove(&id); }
+                () = turn.changed() => {}
                 _ = wakes.changed(), if room => {}
                 () = tokio::time::sleep(pause), if room || working.is_empty() => {}
             }
         }
-        stopping.store(true, Ordering::Relaxed);
+        shift.stopping.store(true, Ordering::Relaxed);
         while working.join_next().await.is_some() {}
     }
 
@@ -137,17 +169,20 @@ impl Sagas {
     }
 
     /// Takes one saga as far as it goes without waiting.
-    async fn drive(&self, id: Uuid, stopping: &AtomicBool) {
-        let mut work = match self.claim(id).await {
+    async fn drive(&self, id: Uuid, route: i64, shift: &Shift) {
+        let mut work = match self.claim(id, route, shift).await {
             Ok(work) => work,
-            Err(error) => return tracing::warn!(saga = %id, %error, "a saga could not be taken up; trying again"),
+            Err(error) => {
+                tracing::warn!(saga = %id, %error, "a saga could not be taken up; trying again");
+                return tokio::time::sleep(AWAY).await;
+            }
         };
         while let Some(started) = work {
             let Some(shape) = self.shapes.get(&started.saga.kind) else {
                 return;
             };
             let answer = self.act(shape, &started).await;
-            work = match self.note(&started, answer, stopping).await {
+            work = match self.note(&started, answer, shift).await {
                 Ok(next) => next,
                 Err(error) => {
                     // It stays `started`: when this worker is given up, it is repeated with the same key.
@@ -187,8 +222,12 @@ impl Sagas {
     }
 
     /// Takes up a saga that is due. `None` when somebody else was first, or there is nothing to be done.
-    async fn claim(&self, id: Uuid) -> Result<Option<Work>, StoreError> {
+    async fn claim(&self, id: Uuid, route: i64, shift: &Shift) -> Result<Option<Work>, StoreError> {
         let mut uow = self.begin().await?;
+        if !self.db.leases().is_newest(uow.connection(), NAME, route).await? {
+            shift.outdated.store(true, Ordering::Relaxed);
+            return Ok(None);
+        }
         let Some((mut sheet, shape)) = self.open(&mut uow, id).await? else {
             return Ok(None);
         };
@@ -198,14 +237,14 @@ impl Sagas {
         }
         let before = sheet.saga.clone();
         let next = sheet.claim(&shape, now, self.hold());
-        self.finish(uow, &shape, &before, sheet, next).await
+        self.finish(uow, &shape, &before, sheet, route, next).await
     }
 
     /// Writes down what came of a step and, unless it has to stop, that the next one has started.
-    async fn note(&self, work: &Work, answer: Answer, stopping: &AtomicBool) -> Result<Option<Work>, StoreError> {
+    async fn note(&self, work: &Work, answer: Answer, shift: &Shift) -> Result<Option<Work>, StoreError> {
         let mut tries = 0;
         loop {
-            match self.note_once(work, answer.clone(), stopping).await {
+            match self.note_once(work, answer.clone(), shift).await {
                 Err(error) if error.retryable() && tries < PERSISTENCE => {
                     tries += 1;
                     tokio::time::sleep(Duration::from_millis(5 << tries)).await;
@@ -215,8 +254,10 @@ impl Sagas {
         }
     }
 
-    async fn note_once(&self, work: &Work, answer: Answer, stopping: &AtomicBool) -> Result<Option<Work>, StoreError> {
+    async fn note_once(&self, work: &Work, answer: Answer, shift: &Shift) -> Result<Option<Work>, StoreError> {
         let mut uow = self.begin().await?;
+        let my_turn = self.turn.now() == Some(work.route)
+            && self.db.leases().is_newest(uow.connection(), NAME, work.route).await?;
         let Some((mut sheet, shape)) = self.open(&mut uow, work.saga.id).await? else {
             return Ok(None);
         };
@@ -226,13 +267,14 @@ impl Sagas {
         }
         let (now, before) = (uow.now(), sheet.saga.clone());
         sheet.record(&shape, now, work.index, work.deed, answer);
-        let at_once = sheet.saga.due_at.is_some_and(|due| due <= now) && !stopping.load(Ordering::Relaxed);
+        let may = my_turn && !shift.stopping.load(Ordering::Relaxed);
+        let at_once = may && sheet.saga.due_at.is_some_and(|due| due <= now);
         let next = if at_once {
             sheet.claim(&shape, now, self.hold())
         } else {
             None
         };
-        self.finish(uow, &shape, &before, sheet, next).await
+        self.finish(uow, &shape, &before, sheet, work.route, next).await
     }
 
     async fn finish(
@@ -241,6 +283,7 @@ impl Sagas {
         shape: &Shape,
         before: &Saga,
         mut sheet: Sheet,
+        route: i64,
         next: Option<(usize, Deed)>,
     ) -> Result<Option<Work>, StoreError> {
         uow.follow(&before.traceparent);
@@ -253,7 +296,12 @@ impl Sagas {
             tracing::info!(saga = %id, kind, status = sheet.saga.status.as_str(), reason = ?reason, "a saga moved");
         }
         let saga = sheet.saga;
-        Ok(next.map(|(index, deed)| Work { saga, index, deed }))
+        Ok(next.map(|(index, deed)| Work {
+            saga,
+            index,
+            deed,
+            route,
+        }))
     }
 
     async fn begin(&self) -> Result<Uow, StoreError> {

@@ -26,6 +26,7 @@ macro_rules! on_both {
 }
 
 mod faults;
+mod leases;
 mod log;
 mod migrating;
 mod notes;
