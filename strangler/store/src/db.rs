@@ -12,7 +12,7 @@ use strangler::{Clock, Cx, SystemClock};
 use tokio::sync::watch;
 
 use crate::{
-    EventLog, Leases, Relay, StoreError, Uow, View,
+    DeadLetters, EventLog, Leases, Relay, StoreError, Uow, View,
     error::{Place, connection_lost},
     log::LocalLog,
     migrate, postgres, sqlite,
@@ -190,6 +190,11 @@ impl Db {
     /// The leases by which the schema's background workers take turns.
     pub fn leases(&self) -> Leases {
         Leases::new(self.clone())
+    }
+
+    /// The events that this schema's subscriptions could not handle.
+    pub fn dead_letters(&self) -> DeadLetters {
+        DeadLetters::new(self.clone())
     }
 
     /// Whether the database answers.

@@ -287,7 +287,7 @@ impl Lease {
     ///
     /// # Errors
     /// The database's.
-    pub async fn guards(&self, uow: &Uow) -> Result<bool, StoreError> {
+    pub async fn guards(&self, uow: &mut Uow) -> Result<bool, StoreError> {
         self.holds(uow.connection()).await
     }
 

@@ -12,6 +12,7 @@
 mod aggregate;
 mod backoff;
 mod db;
+mod dead_letter;
 mod entity;
 mod envelope;
 mod error;
@@ -31,7 +32,9 @@ mod uow;
 mod view;
 
 pub use aggregate::{Aggregate, Query, Write};
+pub use backoff::Retry;
 pub use db::{Db, DbOptions, Engine};
+pub use dead_letter::{DeadLetter, DeadLetters, Depth, LetterId, Resolved};
 pub use envelope::Envelope;
 pub use error::{StoreError, Trouble};
 pub use handler::{Filter, Handler, HandlerError, SubscriptionError};
@@ -39,7 +42,7 @@ pub use lease::{Lease, LeaseInfo, Leases, Turn};
 pub use log::{Batch, EventLog, Head, LogError};
 pub use relay::Relay;
 pub use saga::{
-    Act, Cancelled, Deed, Definition, Inbox, Kind, Outcome, Receipt, Retry, Saga, SagaStatus, Sagas, ShapeError, Step,
+    Act, Cancelled, Deed, Definition, Inbox, Kind, Outcome, Receipt, Saga, SagaStatus, Sagas, ShapeError, Step,
     StepKey, StepRecord, StepState, Watch,
 };
 pub use schema::migrations;

@@ -5,15 +5,22 @@ use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager, async_trai
 use sea_query::{ColumnDef, ColumnType, Index, Table, TableCreateStatement};
 
 use crate::{
+    dead_letter::entity::TroubleTables,
     entity::{event_log, event_log_head, outbox, snapshots, subscriptions},
     lease::LeaseTable,
     saga::SagaTables,
 };
 
 /// The migrations that every schema starts with: `snapshots`, `outbox`, `event_log`, `event_log_head`, `subscriptions`;
-/// `sagas`, `saga_steps`, `inbox`; `leases`.
+/// `sagas`, `saga_steps`, `inbox`; `leases`;
+/// `set_aside`, `dead_letters`.
 pub fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-    vec![Box::new(Foundation), Box::new(SagaTables), Box::new(LeaseTable)]
+    vec![
+        Box::new(Foundation),
+        Box::new(SagaTables),
+        Box::new(LeaseTable),
+        Box::new(TroubleTables),
+    ]
 }
 
 struct Foundation;

@@ -1,13 +1,13 @@
 //! What a module writes: the steps of a saga, what they do, and who wants to know.
 
-use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
+use std::{collections::HashSet, fmt, sync::Arc};
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use strangler::{BoxFuture, Cx};
 
 use super::{Saga, StepKey};
-use crate::{StoreError, Uow};
+use crate::{Retry, StoreError, Uow};
 
 /// What came of a step.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,28 +44,6 @@ pub trait Watch: Send + Sync {
     /// transaction that changes it, before its row is locked: so load the aggregate first, save and emit as ever. Must not
     /// start, cancel or resume the same saga.
     fn changed<'a>(&'a self, uow: &'a mut Uow, saga: &'a Saga) -> BoxFuture<'a, Result<(), StoreError>>;
-}
-
-/// How a step is repeated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retry {
-    /// The pause after the first failure; it doubles with each further one, and up to half of it is taken off at random.
-    pub first: Duration,
-    /// The longest pause.
-    pub longest: Duration,
-    /// After so many attempts a compensatable step is given up and undone, and an undo is stuck. A pivot, which may have
-    /// happened, and the retriable steps are repeated until there is an answer.
-    pub attempts: u32,
-}
-
-impl Default for Retry {
-    fn default() -> Self {
-        Self {
-            first: Duration::from_millis(200),
-            longest: Duration::from_secs(60),
-            attempts: 8,
-        }
-    }
 }
 
 /// The kinds of steps.
@@ -105,7 +83,8 @@ impl<S> Step<S> {
         Self::new(name, Kind::Retriable, Arc::new(act), None)
     }
 
-    /// How it, and its undo, are repeated.
+    /// How it, and its undo, are repeated. After so many attempts a compensatable step is given up and undone, and an undo
+    /// is stuck. A pivot, which may have happened, and the retriable steps are repeated until there is an answer.
     pub fn with_retry(mut self, retry: Retry) -> Self {
         self.retry = retry;
         self

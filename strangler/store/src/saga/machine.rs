@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use super::{
-    Deed, Kind, Retry, Saga, SagaStatus, StepRecord, StepState,
+    Deed, Kind, Saga, SagaStatus, StepRecord, StepState,
     definition::{Answer, Shape, ShapeStep},
 };
 
@@ -151,7 +151,8 @@ impl Sheet {
             }
             _ => {}
         }
-        let mut due = now + pause(&step.retry, self.saga.attempts);
+        let pause = TimeDelta::from_std(step.retry.pause(self.saga.attempts)).unwrap_or(TimeDelta::MAX);
+        let mut due = now + pause;
         if let Some(deadline) = self.saga.deadline
             && self.saga.status == SagaStatus::Running
             && !self.saga.overdue
@@ -265,14 +266,4 @@ impl Sheet {
             self.touched.push(index);
         }
     }
-}
-
-/// Exponential, with equal jitter: at least half of it.
-fn pause(retry: &Retry, attempts: u32) -> TimeDelta {
-    let whole = retry
-        .first
-        .saturating_mul(1 << attempts.saturating_sub(1).min(20))
-        .min(retry.longest);
-    let pause = whole.mul_f64(rand::random_range(0.5..=1.0));
-    TimeDelta::from_std(pause).unwrap_or(TimeDelta::MAX)
 }

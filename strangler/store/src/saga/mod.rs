@@ -19,7 +19,7 @@ mod row;
 mod schema;
 mod worker;
 
-pub use definition::{Act, Definition, Kind, Outcome, Retry, ShapeError, Step, Watch};
+pub use definition::{Act, Definition, Kind, Outcome, ShapeError, Step, Watch};
 pub use engine::{Cancelled, Sagas};
 pub use inbox::{Inbox, Receipt};
 pub use key::{Deed, StepKey};

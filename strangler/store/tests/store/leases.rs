@@ -42,8 +42,8 @@ mod tests {
         let leases = db.leases();
         let get = async |holder, route| leases.acquire("relay", holder, route, TTL).await.unwrap();
         let holds = async |lease: &strangler_store::Lease| {
-            let uow = db.begin(&cx()).await.unwrap();
-            lease.guards(&uow).await.unwrap()
+            let mut uow = db.begin(&cx()).await.unwrap();
+            lease.guards(&mut uow).await.unwrap()
         };
         let one = get("one", 0).await.unwrap();
         assert!(holds(&one).await);
@@ -90,7 +90,7 @@ mod tests {
                     }
                     tokio::time::sleep(Duration::from_millis(rand::random_range(0..4))).await;
                     let mut uow = db.begin(&cx()).await.unwrap();
-                    if guarded && !lease.guards(&uow).await.unwrap() {
+                    if guarded && !lease.guards(&mut uow).await.unwrap() {
                         break;
                     }
                     uow.put(AddEffect {

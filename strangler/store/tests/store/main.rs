@@ -35,5 +35,6 @@ mod provisioning;
 mod saga_shapes;
 mod sagas;
 mod support;
+mod trouble;
 mod units;
 mod world;
