@@ -32,8 +32,8 @@ pub async fn serve(
     folder: &Path,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let ledger = Ledger::open(folder)?;
-    axum::serve(listener, http::router(ledger))
-        .with_graceful_shutdown(stop)
-        .await
+    let (ledger, writer) = Ledger::open(folder)?;
+    let served = axum::serve(listener, http::router(ledger)).with_graceful_shutdown(stop);
+    served.await?;
+    writer.end().await
 }

@@ -76,25 +76,24 @@ impl PaymentsModule {
             };
             // What was begun before may have reached the provider: authorising asks about it rather than do it again.
             let ask_first = !step.new && matches!(wish, Wish::Authorise(_));
-            match self.ask(cx, charge, wish, ask_first).await {
-                Ok(intent) => self.hear(cx, id, &intent).await?,
+            let intent = match self.ask(cx, charge, wish, ask_first).await {
+                Ok(intent) => intent,
                 Err(ProviderError::Refused(why)) => {
                     tracing::info!(payment = %id, why, "the provider refused");
-                    let refused = Intent {
+                    Intent {
                         state: IntentState::Declined,
                         reference: None,
-                    };
-                    self.hear(cx, id, &refused).await?;
+                    }
                 }
                 Err(ProviderError::Unknown(why)) => {
                     tracing::warn!(payment = %id, why, attempt, "the provider left an outcome open");
                     cause = why;
                     continue;
                 }
-            }
-            let step = self.decide(cx, id, wish).await?;
-            if !step.open {
-                return Ok((step.state.look(), began));
+            };
+            let there = self.hear(cx, id, &intent).await?;
+            if let Decision::Settled(state) = wish.decide(id, there.as_ref())? {
+                return Ok((state.look(), began));
             }
             "the provider says it is otherwise".clone_into(&mut cause);
         }
@@ -142,19 +141,19 @@ impl PaymentsModule {
         }
     }
 
-    /// Writes down what the provider said.
-    async fn hear(&self, cx: &Cx, id: PaymentId, intent: &Intent) -> Result<(), PaymentsError> {
+    /// Writes down what the provider said, and answers how the payment stands then.
+    async fn hear(&self, cx: &Cx, id: PaymentId, intent: &Intent) -> Result<Option<PaymentState>, PaymentsError> {
         let mut races = 0;
         loop {
             let mut uow = self.db.begin(cx).await.map_err(unavailable)?;
             let there = uow.load::<PaymentState>(id.0).await.map_err(unavailable)?;
-            let Some(next) = there.and_then(|there| there.hear(intent)) else {
-                return Ok(());
+            let Some(next) = there.as_ref().and_then(|there| there.hear(intent)) else {
+                return Ok(there);
             };
             uow.save(&next);
             match uow.commit().await {
                 Err(StoreError::Conflict(_)) if races < RACES => races += 1,
-                done => return done.map_err(unavailable),
+                done => return done.map(|()| Some(next)).map_err(unavailable),
             }
         }
     }

@@ -6,6 +6,7 @@ use std::{
     io::{self, Read, Seek, SeekFrom, Write},
     path::Path,
     sync::{Arc, Condvar, Mutex, MutexGuard},
+    thread::JoinHandle,
 };
 
 use tokio::sync::watch;
@@ -15,12 +16,9 @@ use super::{book::Book, book::Entry, flaky::Tries};
 /// The file's name.
 const FILE: &str = "ledger.jsonl";
 
-/// The book and its file.
+/// The book, written to its file by a [`Writer`].
 #[derive(Clone)]
-pub(super) struct Ledger {
-    shared: Arc<Shared>,
-    _closes: Arc<Closing>,
-}
+pub(super) struct Ledger(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
@@ -37,13 +35,26 @@ struct State {
     closed: bool,
 }
 
-/// Ends the writer with the last handle.
-struct Closing(Arc<Shared>);
+/// Who writes the file. Dropped, it ends by itself; what is pending is written first.
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
 
-impl Drop for Closing {
+impl Writer {
+    /// Returns when all is written and the file is closed, so that another may open it.
+    pub(super) async fn end(mut self) -> io::Result<()> {
+        let thread = self.thread.take();
+        drop(self);
+        let joined = tokio::task::spawn_blocking(|| thread.map(JoinHandle::join)).await;
+        joined.map(drop).map_err(io::Error::other)
+    }
+}
+
+impl Drop for Writer {
     fn drop(&mut self) {
-        self.0.lock().closed = true;
-        self.0.wake.notify_one();
+        self.shared.lock().closed = true;
+        self.shared.wake.notify_one();
     }
 }
 
@@ -80,7 +91,7 @@ impl Shared {
 
 impl Ledger {
     /// Opens the ledger in `folder`. A last line that was not written to its end was never answered, and is cut off.
-    pub(super) fn open(folder: &Path) -> io::Result<Self> {
+    pub(super) fn open(folder: &Path) -> io::Result<(Self, Writer)> {
         fs::create_dir_all(folder)?;
         let path = folder.join(FILE);
         let said = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
@@ -104,15 +115,15 @@ impl Ledger {
             wake: Condvar::new(),
             durable: watch::Sender::new(Ok(0)),
         });
-        let writer = shared.clone();
-        std::thread::Builder::new()
+        let writing = shared.clone();
+        let thread = std::thread::Builder::new()
             .name("sandbox-ledger".to_owned())
-            .spawn(move || writer.write_all(file))?;
-        let closes = Arc::new(Closing(shared.clone()));
-        Ok(Self {
-            shared,
-            _closes: closes,
-        })
+            .spawn(move || writing.write_all(file))?;
+        let writer = Writer {
+            shared: shared.clone(),
+            thread: Some(thread),
+        };
+        Ok((Self(shared), writer))
     }
 
     /// Decides, and returns once what the decision wrote, and all that it saw, is on the disk. `decide` answers the entry
@@ -124,9 +135,12 @@ impl Ledger {
         &self,
         decide: impl FnOnce(&Book, &mut Tries) -> (T, Option<Entry>),
     ) -> Result<T, String> {
-        let mut durable = self.shared.durable.subscribe();
+        let mut durable = self.0.durable.subscribe();
         let (answer, upto) = {
-            let mut state = self.shared.lock();
+            let mut state = self.0.lock();
+            if state.closed {
+                return Err("it is closed".to_owned());
+            }
             let State { book, tries, .. } = &mut *state;
             let (answer, entry) = decide(book, tries);
             if let Some(entry) = entry {
@@ -135,7 +149,7 @@ impl Ledger {
                 state.pending.push(b'\n');
                 state.changes += 1;
                 state.book.replay(entry);
-                self.shared.wake.notify_one();
+                self.0.wake.notify_one();
             }
             (answer, state.changes)
         };
