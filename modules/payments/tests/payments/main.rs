@@ -30,3 +30,4 @@ mod once;
 mod sandbox;
 mod strange;
 mod support;
+mod wire;

@@ -29,3 +29,4 @@ mod hearing;
 mod holds;
 mod races;
 mod support;
+mod wire;
