@@ -12,7 +12,7 @@ use strangler::{Clock, Cx, SystemClock};
 use tokio::sync::watch;
 
 use crate::{
-    DeadLetters, EventLog, Leases, Relay, StoreError, Uow, View,
+    DeadLetters, EventLog, Leases, Relay, Retention, StoreError, Uow, View,
     error::{Place, connection_lost},
     log::LocalLog,
     migrate, postgres, sqlite,
@@ -195,6 +195,11 @@ impl Db {
     /// The events that this schema's subscriptions could not handle.
     pub fn dead_letters(&self) -> DeadLetters {
         DeadLetters::new(self.clone())
+    }
+
+    /// How long the schema's event log is kept.
+    pub fn retention(&self) -> Retention {
+        Retention::new(self.clone())
     }
 
     /// Whether the database answers.

@@ -23,6 +23,7 @@ mod migrate;
 mod postgres;
 pub mod provision;
 mod relay;
+mod retention;
 mod saga;
 mod schema;
 mod sqlite;
@@ -41,6 +42,7 @@ pub use handler::{Filter, Handler, HandlerError, SubscriptionError};
 pub use lease::{Lease, LeaseInfo, Leases, Turn};
 pub use log::{Batch, EventLog, Head, LogError};
 pub use relay::Relay;
+pub use retention::{Pruned, ReaderInfo, Retention};
 pub use saga::{
     Act, Cancelled, Deed, Definition, Inbox, Kind, Outcome, Receipt, Saga, SagaStatus, Sagas, ShapeError, Step,
     StepKey, StepRecord, StepState, Watch,

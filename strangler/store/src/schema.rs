@@ -8,18 +8,20 @@ use crate::{
     dead_letter::entity::TroubleTables,
     entity::{event_log, event_log_head, outbox, snapshots, subscriptions},
     lease::LeaseTable,
+    retention::ReaderTable,
     saga::SagaTables,
 };
 
 /// The migrations that every schema starts with: `snapshots`, `outbox`, `event_log`, `event_log_head`, `subscriptions`;
 /// `sagas`, `saga_steps`, `inbox`; `leases`;
-/// `set_aside`, `dead_letters`.
+/// `set_aside`, `dead_letters`; `log_readers`.
 pub fn migrations() -> Vec<Box<dyn MigrationTrait>> {
     vec![
         Box::new(Foundation),
         Box::new(SagaTables),
         Box::new(LeaseTable),
         Box::new(TroubleTables),
+        Box::new(ReaderTable),
     ]
 }
 

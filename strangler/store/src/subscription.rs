@@ -1,6 +1,13 @@
 //! Subscriptions: what a module hears from another module's log, and does about it, once.
 
-use std::{fmt, future::Future, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    panic::AssertUnwindSafe,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::FutureExt;
 use sea_orm::{
@@ -21,6 +28,9 @@ mod aside;
 
 use aside::is_away;
 pub(crate) use aside::promote;
+
+/// How often the log is told how far a subscription is.
+const REPORT: Duration = Duration::from_secs(10);
 
 /// A durable, named subscription. Its cursor is a row of the subscriber's schema and moves in the same transaction as the
 /// handler's effects, so any number of workers of one subscription have the effect of one.
@@ -104,6 +114,20 @@ impl Subscription {
         Ok(row.map_err(|e| self.failed(&e))?.map_or(0, |row| row.position))
     }
 
+    /// Tells the log how far it is, so that it can be pruned up to there. [`run`](Self::run) does so every ten seconds when
+    /// there is news, and before the first step the log is told that it has a reader.
+    ///
+    /// # Errors
+    /// The log's, or the subscriber's database's.
+    pub async fn report(&self) -> Result<(), SubscriptionError> {
+        self.report_as(self.position().await?).await
+    }
+
+    async fn report_as(&self, position: i64) -> Result<(), SubscriptionError> {
+        let reader = format!("{}/{}", self.db.schema(), self.name);
+        Ok(self.log.report(&reader, position).await?)
+    }
+
     /// Tries one event again that is due, and handles the next batch in one transaction. Answers how many events were dealt
     /// with: handled, filtered out, or set aside because they failed or because one of the same subject did; 0 when there
     /// was nothing to do.
@@ -154,6 +178,7 @@ impl Subscription {
     pub async fn run(&self, stop: impl Future<Output = ()> + Send) {
         let mut stop = pin!(stop);
         let mut backoff = Backoff::default();
+        let mut reported = (0, None::<Instant>);
         let mut tenure = Tenure::new(&self.db, format!("subscription:{}", self.name), self.turn.clone());
         loop {
             tokio::select! {
@@ -177,6 +202,9 @@ impl Subscription {
                     let failures = backoff.succeeded();
                     if failures > 0 {
                         tracing::info!(subscription = self.name, failures, "the subscription works again");
+                    }
+                    if !waiting && reported.1.is_none_or(|at| at.elapsed() >= REPORT) {
+                        reported = (self.report_news(reported.0).await, Some(Instant::now()));
                     }
                     if events > 0 {
                         continue;
@@ -206,6 +234,21 @@ impl Subscription {
         tenure.give_back().await;
     }
 
+    /// Reports unless it is where it was; answers where it is.
+    async fn report_news(&self, was: i64) -> i64 {
+        let position = match self.position().await {
+            Ok(position) if position != was => position,
+            Ok(_) | Err(_) => return was,
+        };
+        match self.report_as(position).await {
+            Ok(()) => position,
+            Err(error) => {
+                tracing::warn!(subscription = self.name, %error, "a position could not be reported");
+                was
+            }
+        }
+    }
+
     fn trouble(&self, backoff: &mut Backoff, error: &SubscriptionError) -> Duration {
         let (pause, news) = backoff.failed(error, AWAY);
         if news {
@@ -225,6 +268,7 @@ impl Subscription {
             Some(row) => row,
             None => {
                 let head = self.log.head().await?;
+                self.report_as(0).await?;
                 let first = subscriptions::Model {
                     name: self.name.clone(),
                     source: self.log.source().to_owned(),
