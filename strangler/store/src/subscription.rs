@@ -25,12 +25,11 @@ use crate::{
 };
 
 mod aside;
+mod report;
 
 use aside::is_away;
 pub(crate) use aside::promote;
-
-/// How often the log is told how far a subscription is.
-const REPORT: Duration = Duration::from_secs(10);
+use report::REPORT;
 
 /// A durable, named subscription. Its cursor is a row of the subscriber's schema and moves in the same transaction as the
 /// handler's effects, so any number of workers of one subscription have the effect of one.
@@ -112,20 +111,6 @@ impl Subscription {
             .one(&Reader { db: &self.db })
             .await;
         Ok(row.map_err(|e| self.failed(&e))?.map_or(0, |row| row.position))
-    }
-
-    /// Tells the log how far it is, so that it can be pruned up to there. [`run`](Self::run) does so every ten seconds when
-    /// there is news, and before the first step the log is told that it has a reader.
-    ///
-    /// # Errors
-    /// The log's, or the subscriber's database's.
-    pub async fn report(&self) -> Result<(), SubscriptionError> {
-        self.report_as(self.position().await?).await
-    }
-
-    async fn report_as(&self, position: i64) -> Result<(), SubscriptionError> {
-        let reader = format!("{}/{}", self.db.schema(), self.name);
-        Ok(self.log.report(&reader, position).await?)
     }
 
     /// Tries one event again that is due, and handles the next batch in one transaction. Answers how many events were dealt
@@ -232,21 +217,6 @@ impl Subscription {
             }
         }
         tenure.give_back().await;
-    }
-
-    /// Reports unless it is where it was; answers where it is.
-    async fn report_news(&self, was: i64) -> i64 {
-        let position = match self.position().await {
-            Ok(position) if position != was => position,
-            Ok(_) | Err(_) => return was,
-        };
-        match self.report_as(position).await {
-            Ok(()) => position,
-            Err(error) => {
-                tracing::warn!(subscription = self.name, %error, "a position could not be reported");
-                was
-            }
-        }
     }
 
     fn trouble(&self, backoff: &mut Backoff, error: &SubscriptionError) -> Duration {
