@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use strangler_store::{Db, DbOptions, provision};
+use strangler_store::{Db, DbOptions, Exclusive, provision};
+use uuid::Uuid;
 
 use crate::{
     identity::{DatabaseKey, derive_role_password},
@@ -21,6 +22,49 @@ pub async fn open(settings: &Settings, schema: &str) -> Result<Db, String> {
     let db = connect(settings, schema, true).await?;
     migrate(&db).await?;
     Ok(db)
+}
+
+/// Opens a module's schema in a process that joins. It makes nothing: data of its own would be other data than the
+/// monolith's, and what is written there would be lost when the module is taken back.
+pub async fn open_existing(settings: &Settings, schema: &str) -> Result<Db, String> {
+    let url = url(settings, schema, false).await?;
+    if let Some(file) = url.strip_prefix("sqlite:") {
+        let path = percent_encoding::percent_decode_str(file).decode_utf8_lossy();
+        let path = path.split_once('?').map_or(&*path, |(path, _)| path);
+        if !Path::new(path).exists() {
+            return Err(format!(
+                "there is no {path}: a process that joins serves the monolith's data; name its folder with --data, or its \
+                 database with modules.{schema}.database_url"
+            ));
+        }
+    }
+    let db = connect(settings, schema, false).await?;
+    migrate(&db).await?;
+    Ok(db)
+}
+
+/// Which data this is: the incarnation of its event log, drawn when it was made.
+pub async fn incarnation(db: &Db) -> Result<Uuid, String> {
+    db.log()
+        .head()
+        .await
+        .map(|head| head.incarnation)
+        .map_err(|e| e.to_string())
+}
+
+/// Makes sure that no other monolith works on the same PostgreSQL database; the data folder has a lock of its own.
+/// Held until it is dropped.
+pub async fn hold(settings: &Settings) -> Result<Option<Exclusive>, String> {
+    let Some(server) = &settings.database.url else {
+        return Ok(None);
+    };
+    let held = Exclusive::take(server.expose(), "banyan monolith")
+        .await
+        .map_err(|e| e.to_string())?;
+    held.map(Some).ok_or_else(|| {
+        let shown = crate::settings::hide_password(server.expose());
+        format!("another banyan works on the database {shown}: end that one, or set database.url to another")
+    })
 }
 
 /// Brings the schema's tables up to date and says how many migrations that took.
@@ -62,5 +106,7 @@ fn sqlite(folder: &Path, schema: &str) -> Result<String, String> {
     let file = file
         .to_str()
         .ok_or_else(|| format!("the data folder's name {} is not UTF-8", folder.display()))?;
-    Ok(format!("sqlite:{file}"))
+    // In the address of a database, these three mean something else.
+    let escaped = file.replace('%', "%25").replace('?', "%3F").replace('#', "%23");
+    Ok(format!("sqlite:{escaped}"))
 }

@@ -15,7 +15,8 @@ use strangler::body::{AnswerBody, BodyError};
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 
-/// How long a client may take to send a request's headers, counted from the answer before.
+/// How long a client may take to send a request's headers, counted from the answer before. Longer than our own client keeps a
+/// connection (`strangler/src/pool.rs`).
 const HEADERS: Duration = Duration::from_secs(10);
 /// How long a client may leave an answer unread.
 const STALLED: Duration = Duration::from_secs(30);

@@ -1,18 +1,21 @@
 //! Bodies on their way through, neither decoded nor buffered.
 
 use std::{
+    future::Future,
     pin::Pin,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     task::{Context, Poll},
+    time::Instant,
 };
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{Full, Limited};
+use http_body_util::{Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
+use tokio::{sync::OwnedSemaphorePermit, time::Sleep};
 
 /// The error of a body.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -31,6 +34,16 @@ pub enum Outgoing {
 pub struct Stream {
     body: Mutex<Limited<Incoming>>,
     touched: AtomicBool,
+    broke: OnceLock<Broke>,
+}
+
+/// Why a caller's body cannot be read to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broke {
+    /// It is longer than its limit.
+    TooLong,
+    /// The caller went away, or did not keep to HTTP.
+    Off,
 }
 
 impl Outgoing {
@@ -42,6 +55,7 @@ impl Outgoing {
         Self::Stream(Arc::new(Stream {
             body: Mutex::new(Limited::new(body, limit)),
             touched: AtomicBool::new(false),
+            broke: OnceLock::new(),
         }))
     }
 
@@ -50,6 +64,14 @@ impl Outgoing {
         match self {
             Self::Full(_) => true,
             Self::Stream(stream) => !stream.touched.load(Relaxed),
+        }
+    }
+
+    /// Why it could not be read to its end, if that is so: then its caller is to blame, and not who was to read it.
+    pub fn broke(&self) -> Option<Broke> {
+        match self {
+            Self::Full(_) => None,
+            Self::Stream(stream) => stream.broke.get().copied(),
         }
     }
 
@@ -72,7 +94,15 @@ impl Body for Outgoing {
             Self::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::Stream(stream) => {
                 stream.touched.store(true, Relaxed);
-                Pin::new(&mut *stream.body.lock().unwrap_or_else(|e| e.into_inner())).poll_frame(cx)
+                let frame = Pin::new(&mut *stream.body.lock().unwrap_or_else(|e| e.into_inner())).poll_frame(cx);
+                if let Poll::Ready(Some(Err(error))) = &frame {
+                    let why = match error.is::<LengthLimitError>() {
+                        true => Broke::TooLong,
+                        false => Broke::Off,
+                    };
+                    _ = stream.broke.set(why);
+                }
+                frame
             }
         }
     }
@@ -94,7 +124,26 @@ pub enum AnswerBody {
     /// Bytes in hand.
     Full(Full<Bytes>),
     /// A service's answer.
-    Stream(Incoming),
+    Stream(Passing),
+}
+
+/// A service's answer on its way through. It has to arrive within the request's deadline, and takes a place among the calls
+/// in flight until it has.
+pub struct Passing {
+    body: Incoming,
+    late: Option<Pin<Box<Sleep>>>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl AnswerBody {
+    pub(crate) fn stream(body: Incoming, deadline: Option<Instant>, place: OwnedSemaphorePermit) -> Self {
+        let late = deadline.map(|d| Box::pin(tokio::time::sleep_until(d.into())));
+        Self::Stream(Passing {
+            body,
+            late,
+            _place: place,
+        })
+    }
 }
 
 impl From<Bytes> for AnswerBody {
@@ -110,21 +159,35 @@ impl Body for AnswerBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
             Self::Full(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
-            Self::Stream(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Self::Stream(passing) => {
+                if let Poll::Ready(frame) = Pin::new(&mut passing.body).poll_frame(cx) {
+                    return Poll::Ready(frame.map(|f| f.map_err(Into::into)));
+                }
+                let late = passing
+                    .late
+                    .as_mut()
+                    .is_some_and(|late| late.as_mut().poll(cx).is_ready());
+                match late {
+                    true => Poll::Ready(Some(
+                        Err("the service's answer did not arrive within the budget".into()),
+                    )),
+                    false => Poll::Pending,
+                }
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Full(body) => body.is_end_stream(),
-            Self::Stream(body) => body.is_end_stream(),
+            Self::Stream(passing) => passing.body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Full(body) => body.size_hint(),
-            Self::Stream(body) => body.size_hint(),
+            Self::Stream(passing) => passing.body.size_hint(),
         }
     }
 }

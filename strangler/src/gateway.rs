@@ -12,11 +12,11 @@ use hyper::body::{Body as _, Incoming};
 
 use crate::{
     BoxFuture, Contract, Cx, Kind, Principal,
-    body::{AnswerBody, Outgoing},
+    body::{AnswerBody, Broke, Outgoing},
     cx::TRACEPARENT,
     fault::{Fault, FaultKind},
     parallel::{Offer, Skip},
-    pool::{Outbound, Pool, read, remove_hop_by_hop},
+    pool::{Arrived, Outbound, Pool, read, remove_hop_by_hop},
     switch::{Switch, Way},
     wire::{Answered, Ask, Asked, Serve},
 };
@@ -329,14 +329,15 @@ impl Call<'_> {
             kind: self.operation().kind,
         };
         let failed = match pool.forward(self.cx, out).await {
-            Ok(mut answer) => {
+            Ok(Arrived { mut answer, place }) => {
                 let error = answer.status().is_server_error();
                 if !(error && fallback && self.operation().kind == Kind::Query) {
                     stats.remote.fetch_add(1, Relaxed);
                     stats.remote_time.record(began.elapsed());
                     remove_hop_by_hop(answer.headers_mut());
                     answer.headers_mut().remove(SERVER_TIMING);
-                    return ("remote", answer.map(AnswerBody::Stream));
+                    let deadline = self.cx.deadline();
+                    return ("remote", answer.map(|body| AnswerBody::stream(body, deadline, place)));
                 }
                 // Its connection can be used again only when its answer was read to the end.
                 let status = answer.status();
@@ -352,14 +353,10 @@ impl Call<'_> {
             let cx = switch.fallback_cx(self.cx);
             return ("fallback", plain(self.local(&cx, body).await));
         }
-        if !body.is_whole() && self.over_limit(&failed) {
+        if body.broke() == Some(Broke::TooLong) {
             return ("remote", plain(too_large(self.gateway.limits.body).into()));
         }
         ("remote", plain(failed.into()))
-    }
-
-    fn over_limit(&self, fault: &Fault) -> bool {
-        fault.detail().contains("length limit exceeded")
     }
 
     async fn local(&self, cx: &Cx, body: Outgoing) -> Answered {
@@ -427,15 +424,14 @@ impl Call<'_> {
             .into_iter()
             .collect();
         offer.fill(self.cx, move || {
-            (
-                Ok(Ask {
-                    index,
-                    target,
-                    headers,
-                    body: Bytes::new(),
-                }),
-                seen,
-            )
+            let ask = Ask {
+                index,
+                target,
+                headers,
+                body: Bytes::new(),
+                most: limit,
+            };
+            (Ok(ask), seen)
         });
     }
 }

@@ -11,8 +11,8 @@ use std::{
 
 use crate::{
     Cx,
-    contract::{Auth, Contract},
-    cx::Purpose,
+    contract::{Auth, Contract, Kind},
+    cx::{Purpose, Run},
     fault::{Failure, Fault, FaultKind},
     stats::{ModuleStats, OperationStats},
 };
@@ -72,6 +72,10 @@ impl Guard {
     fn admit(&self, index: usize, cx: &Cx, now: Instant) -> Result<(), Fault> {
         let operation = &self.contract.operations[index];
         authorise(operation.auth, cx)?;
+        if cx.run() == Run::Shadow && operation.kind == Kind::Command {
+            let detail = format!("{} changes state and cannot be run only to be compared", operation.id);
+            return Err(Fault::new(FaultKind::Invalid, detail));
+        }
         if cx.deadline().is_some_and(|d| d <= now) {
             return Err(self.too_late(index).harmless());
         }

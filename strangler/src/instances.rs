@@ -9,6 +9,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -27,9 +28,12 @@ pub struct Registration {
     pub url: String,
     /// Its process id, on its own machine.
     pub pid: u32,
-    /// Whether it was started by `extract`, so that merging back ends it.
+    /// Set by `extract`: which one this is, counted by the monolith. Merging back ends every one so far.
     #[serde(default)]
-    pub extracted: bool,
+    pub extracted: Option<DateTime<Utc>>,
+    /// Which data it serves: the incarnation of its event log. A process that keeps data of its own says nothing.
+    #[serde(default)]
+    pub data: Option<Uuid>,
 }
 
 /// What the monolith answers to a heartbeat.
@@ -58,6 +62,11 @@ impl Instance {
     /// How long ago it was last heard of.
     pub fn silent_for(&self) -> Duration {
         self.last_seen.lock().unwrap_or_else(|e| e.into_inner()).elapsed()
+    }
+
+    /// Whether it was asked to end: nothing new is sent to it.
+    pub fn is_ending(&self) -> bool {
+        self.stop.load(Relaxed)
     }
 
     fn seen(&self) {
@@ -175,7 +184,7 @@ impl Registry {
         let list = self.list.load();
         let fit = |i: &&Arc<Instance>| {
             let r = &i.registration;
-            i.healthy() && r.module == module && r.contract == contract && !but.contains(&r.id)
+            i.healthy() && !i.is_ending() && r.module == module && r.contract == contract && !but.contains(&r.id)
         };
         match list.iter().filter(fit).count() {
             0 => None,
@@ -192,7 +201,7 @@ impl Registry {
         let ours: Vec<_> = self
             .of(module)
             .into_iter()
-            .filter(|i| i.registration.extracted)
+            .filter(|i| i.registration.extracted.is_some())
             .collect();
         ours.iter().for_each(|i| i.stop.store(true, Relaxed));
         ours
@@ -207,7 +216,10 @@ impl Registry {
 /// Why no instance of the contract can answer, as a sentence; `Ok` when one can.
 pub fn ready(registry: &Registry, module: &str, contract: u32) -> Result<(), String> {
     let all = registry.of(module);
-    if all.iter().any(|i| i.healthy() && i.registration.contract == contract) {
+    if all
+        .iter()
+        .any(|i| i.healthy() && !i.is_ending() && i.registration.contract == contract)
+    {
         return Ok(());
     }
     Err(if all.is_empty() {

@@ -354,7 +354,10 @@ async fn compare(shared: &Shared, job: Job, service: &dyn Transport, monolith: &
         return Verdict::Dropped(Skip::TooOld);
     }
     let (ask, local) = (job.make)();
-    let Ok(ask) = ask else { return Verdict::CandidateError };
+    let Ok(mut ask) = ask else {
+        return Verdict::CandidateError;
+    };
+    ask.most = shared.limits.body;
     if local.body.len() > shared.limits.body {
         return Verdict::Dropped(Skip::TooLarge);
     }

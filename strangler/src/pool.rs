@@ -14,12 +14,12 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
 use crate::{
     BoxFuture, Contract, Cx, Kind, Principal,
-    body::Outgoing,
+    body::{Broke, Outgoing},
     fault::{Fault, FaultKind},
     instances::{Instance, Registry},
     remote::Transport,
@@ -31,8 +31,9 @@ pub type HttpClient = Client<HttpConnector, Outgoing>;
 
 /// How long a connection may take to open.
 const CONNECT: Duration = Duration::from_secs(1);
-/// The largest answer that is read into memory, in bytes.
-const ANSWER: usize = 16 << 20;
+/// How long a connection is kept for the next call. Shorter than any server here keeps it (`app/src/listener.rs`): a request
+/// on a connection that the other side is just closing is lost, and nobody can tell whether it had an effect.
+const IDLE: Duration = Duration::from_secs(5);
 
 /// A client for plain HTTP.
 pub fn http_client() -> HttpClient {
@@ -41,7 +42,7 @@ pub fn http_client() -> HttpClient {
     connector.set_nodelay(true);
     Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(Duration::from_secs(30))
+        .pool_idle_timeout(IDLE)
         .pool_max_idle_per_host(64)
         .build(connector)
 }
@@ -68,7 +69,7 @@ pub struct Pool {
     http: HttpClient,
     credentials: Arc<dyn Credentials>,
     limits: PoolLimits,
-    places: Semaphore,
+    places: Arc<Semaphore>,
 }
 
 /// A request on its way out.
@@ -79,6 +80,12 @@ pub(crate) struct Outbound<'a> {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Outgoing,
     pub(crate) kind: Kind,
+}
+
+/// A service's answer, whose body is still on the way. Its place among the calls in flight is taken until that has come.
+pub(crate) struct Arrived {
+    pub(crate) answer: Response<Incoming>,
+    pub(crate) place: OwnedSemaphorePermit,
 }
 
 impl Pool {
@@ -96,15 +103,15 @@ impl Pool {
             http,
             credentials,
             limits,
-            places: Semaphore::new(limits.in_flight),
+            places: Arc::new(Semaphore::new(limits.in_flight)),
         }
     }
 
     /// Sends a request to an instance, and to another when the first certainly did nothing with it (or, for a query, went
     /// away). Answers with whatever an instance answers; its body is still on the way.
-    pub(crate) async fn forward(&self, cx: &Cx, mut out: Outbound<'_>) -> Result<Response<Incoming>, Fault> {
+    pub(crate) async fn forward(&self, cx: &Cx, mut out: Outbound<'_>) -> Result<Arrived, Fault> {
         let module = self.contract.name;
-        let _place = self.places.try_acquire().map_err(|_| {
+        let place = self.places.clone().try_acquire_owned().map_err(|_| {
             Fault::new(
                 FaultKind::Shed,
                 format!(
@@ -127,7 +134,7 @@ impl Pool {
         while let Some(instance) = self.registry.pick(module, self.contract.version, &tried) {
             tried.push(instance.registration.id);
             match self.ask(cx, &out, &instance).await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => return Ok(Arrived { answer, place }),
                 Err(fault) => {
                     let again = out.body.is_whole() && (fault.certainly_had_no_effect() || out.kind == Kind::Query);
                     let gone = fault.kind() == FaultKind::Unreachable;
@@ -164,6 +171,11 @@ impl Pool {
         let left = cx.time_left().unwrap_or(Duration::MAX);
         match tokio::time::timeout(self.limits.timeout.min(left), self.http.request(request)).await {
             Ok(Ok(answer)) => Ok(answer),
+            // The caller's fault: nothing can be said against the instance, which has not seen a whole request either.
+            Ok(Err(_)) if let Some(why) = out.body.broke() => Err(match why {
+                Broke::TooLong => Fault::new(FaultKind::TooLarge, "the body is larger than is allowed"),
+                Broke::Off => Fault::new(FaultKind::Malformed, "the body broke off"),
+            }),
             Ok(Err(error)) => {
                 self.registry.set_healthy(instance, false);
                 let connecting = error.is_connect();
@@ -202,7 +214,7 @@ impl Transport for Pool {
                 kind: operation.kind,
             };
             let answer = self.forward(cx, out).await?;
-            read(cx, answer, ANSWER).await
+            read(cx, answer.answer, ask.most).await
         })
     }
 }

@@ -196,6 +196,9 @@ impl RouteTable {
     }
 }
 
+/// The longest reason, in characters.
+const WHY: usize = 500;
+
 /// A change somebody asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
@@ -203,7 +206,7 @@ pub struct Change {
     pub target: String,
     /// The stage it goes to; `None` puts an operation back to its module's stage.
     pub stage: Option<Stage>,
-    /// What happens when the service cannot answer; `None` leaves it as it is.
+    /// What happens when the service cannot answer; `local` when nothing is said.
     #[serde(default)]
     pub fallback: Option<Fallback>,
     /// Why, in a person's words.
@@ -314,6 +317,9 @@ impl Switchboard {
         by: &str,
         allowed: impl Fn(&'static Contract, Stage) -> Result<(), String>,
     ) -> Result<AuditEntry, Refusal> {
+        if change.why.as_ref().is_some_and(|why| why.chars().count() > WHY) {
+            return Err(Refusal::Wrong(format!("a reason has {WHY} characters at most")));
+        }
         let _turn = self.turn.lock().await;
         let (table, index) = find(&self.tables, &change.target).map_err(Refusal::Wrong)?;
         let mut routes = (*table.all()).clone();
@@ -321,7 +327,7 @@ impl Switchboard {
         let inherited = index.is_some_and(|i| !routes.operations.contains_key(&i));
         let after = change.stage.map(|stage| Route {
             stage,
-            fallback: change.fallback.unwrap_or(before.fallback),
+            fallback: change.fallback.unwrap_or_default(),
         });
         if let Some(after) = after
             && after.stage.needs_service()

@@ -388,7 +388,12 @@ pub struct Ask {
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
+    /// The largest answer that is read, in bytes.
+    pub most: usize,
 }
+
+/// The largest answer of a service that is read into memory unless somebody wants less, in bytes.
+pub const ANSWER: usize = 16 << 20;
 
 /// What the path may carry unencoded in a parameter (RFC 3986 unreserved).
 const UNRESERVED: percent_encoding::AsciiSet = percent_encoding::NON_ALPHANUMERIC
@@ -419,6 +424,7 @@ impl Ask {
             target,
             headers,
             body: Bytes::new(),
+            most: ANSWER,
         }
     }
 

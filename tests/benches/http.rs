@@ -5,6 +5,8 @@
 //! Needs the release build of `banyan` beside it: `cargo build --release`. `BENCH_ROUNDS` (default 10) and
 //! `BENCH_SECONDS` (default 1) say how long it runs.
 
+#![expect(clippy::print_stdout, reason = "what was measured is what it is for")]
+
 use std::{
     net::SocketAddr,
     process::{Child, Command, Stdio},
@@ -76,7 +78,33 @@ fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
 }
 
+/// How long it takes from starting the process to the first 200 from `/readyz`, on an empty folder and on a used one.
+async fn readiness() {
+    let (mut empty, mut used) = (Vec::new(), Vec::new());
+    for _ in 0..10 {
+        let mut system = System::prepare(Options::default());
+        for times in [&mut empty, &mut used] {
+            let began = Instant::now();
+            system.launch();
+            let url = format!("{}/readyz", system.public());
+            while !system
+                .client()
+                .send(http::Method::GET, &url, &[], "")
+                .await
+                .is_ok_and(|a| a.status == 200)
+            {
+                tokio::time::sleep(Duration::from_micros(500)).await;
+            }
+            times.push(began.elapsed().as_secs_f64() * 1e3);
+            system.stop();
+        }
+    }
+    let (empty, used) = (median(empty.into_iter()), median(used.into_iter()));
+    println!("ready on an empty folder {empty:.0} ms, on a used one {used:.0} ms (medians of 10)");
+}
+
 async fn measure() {
+    readiness().await;
     let (rounds, seconds) = (setting("BENCH_ROUNDS", 10), setting("BENCH_SECONDS", 1));
     let window = Duration::from_secs(seconds);
     let system = System::with(Options::default()).await;

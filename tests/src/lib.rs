@@ -1,6 +1,8 @@
 //! What the system tests share: starting the real `banyan` in a folder of its own, talking to it as a client would, and
 //! waiting for conditions. It knows only what is promised outside; it must never reach into the program.
 
+#![expect(clippy::print_stdout, reason = "what a test says of its seed and of what it skips")]
+
 pub mod breaking;
 pub mod candidate;
 pub mod http;

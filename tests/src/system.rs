@@ -5,12 +5,12 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
     time::Duration,
 };
 
 use ::http::Method;
 use bytes::Bytes;
-use rand::Rng;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -39,10 +39,14 @@ pub fn banyan() -> PathBuf {
 }
 
 /// A port that is free now, below the range that outgoing connections draw from, so that nobody takes it while the system
-/// is down.
+/// is down. No two are alike in one process, and those of processes that run at the same time lie apart.
 pub fn free_port() -> u16 {
+    static DRAWN: AtomicU32 = AtomicU32::new(0);
     loop {
-        let port = rand::rng().random_range(15_000..32_000);
+        let nth = std::process::id()
+            .wrapping_mul(16)
+            .wrapping_add(DRAWN.fetch_add(1, Relaxed));
+        let port = 15_000 + (nth % 17_000) as u16;
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
@@ -147,6 +151,10 @@ impl System {
     }
 
     /// A `banyan` command in its folder and environment.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the settings of whoever runs the tests are not the program's"
+    )]
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(banyan());
         command.args(args).current_dir(self.folder()).stdin(Stdio::null());

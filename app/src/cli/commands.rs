@@ -45,7 +45,7 @@ pub(super) struct StageArgs {
     /// Why, for the audit trail
     #[arg(long)]
     why: Option<String>,
-    /// Whether the monolith answers a query that the service cannot: local or none [default: as it is]
+    /// Whether the monolith answers a query that the service cannot: local or none [default: local]
     #[arg(long)]
     fallback: Option<Fallback>,
     #[command(flatten)]

@@ -167,7 +167,8 @@ fn settings(global: &Global, mut flags: Vec<Flag>) -> Result<Settings, Failure> 
     let names = modules::names();
     Settings::load(&Sources::of_process(global.config.clone(), flags, &names)).map_err(|mistakes| {
         Failure::Usage(
-            format!("{mistakes}\nnothing was started; `banyan config show` lists every setting").replace("\n\n", "\n"),
+            format!("{mistakes}\nnothing was started; `banyan config check` says when all is right")
+                .replace("\n\n", "\n"),
         )
     })
 }

@@ -30,7 +30,7 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "URL", requires = "only")]
     advertise: Option<String>,
     #[arg(long, hide = true, requires = "only")]
-    extracted: bool,
+    extracted: Option<chrono::DateTime<chrono::Utc>>,
 }
 
 pub(super) async fn serve(args: ServeArgs, global: &Global) -> Result<(), Failure> {

@@ -20,10 +20,10 @@ use strangler::{
 use strangler_store::LogError;
 use uuid::Uuid;
 
-use super::{Control, Status, extract::Extracted};
+use super::{Control, Extracted, Status};
 use crate::{
     auth::{Insider, InternalDoor},
-    databases, modules,
+    modules,
 };
 
 /// The most that one answer lists.
@@ -237,12 +237,21 @@ async fn events(
     };
     let limit = window.limit.unwrap_or(100).min(MOST);
     let Some(after) = window.after else {
-        // The last ones: where somebody who only watches begins.
+        // The last ones: where somebody who only watches begins. What was committed so far is among them.
+        control
+            .module(&module)
+            .map_err(unknown)?
+            .db
+            .relay()
+            .pass()
+            .await
+            .map_err(failed)?;
         let head = log.head().await.map_err(gone)?;
         let from = (head.position - i64::try_from(limit).unwrap_or(0)).max(head.floor);
         let batch = log.read(from, limit).await.map_err(gone)?;
         return Ok(Json(json!({"position": head.position, "events": batch.events})));
     };
+    let after = after.max(0);
     _ = tokio::time::timeout(WAIT, log.wait(after)).await;
     let batch = log.read(after, limit).await.map_err(gone)?;
     let position = batch.events.last().map_or(after, |e| e.position);
@@ -273,21 +282,7 @@ async fn extract(
     State(control): State<Arc<Control>>,
     Path(module): Path<String>,
 ) -> Result<Json<Extracted>, ControlProblem> {
-    let running = control.module(&module).map_err(unknown)?;
-    let mut database = databases::url(&control.settings, &module, false)
-        .await
-        .map_err(failed)?;
-    // A relative file is relative to our working directory; the data folder is known absolutely.
-    let relative = format!("sqlite:{}", control.settings.data.folder.display());
-    if let Some(rest) = database.strip_prefix(&relative) {
-        database = format!("sqlite:{}{rest}", control.extractor.data.display());
-    }
-    let started = control
-        .extractor
-        .start(&control.registry, running.contract, &database)
-        .await
-        .map_err(failed)?;
-    Ok(Json(started))
+    Ok(Json(control.extract(&module).await?))
 }
 
 #[derive(Default, Deserialize)]
@@ -313,25 +308,40 @@ async fn merge_back(
 async fn heartbeat(
     _: AnyInsider,
     State(control): State<Arc<Control>>,
-    Path(id): Path<Uuid>,
+    Path(id): Path<String>,
     Body(registration): Body<Registration>,
 ) -> Result<Json<Heartbeat>, ControlProblem> {
-    if registration.id != id {
+    if registration.id.to_string() != id {
         return Err(unknown("the id in the path is another than in the body".to_owned()));
     }
-    control.module(&registration.module).map_err(unknown)?;
-    if !registration.url.starts_with("http://") || registration.url.parse::<http::Uri>().is_err() {
-        return Err(unknown(format!(
-            "`{}` is no address of the form http://host:port",
-            registration.url
-        )));
+    if !is_address(&registration.url) {
+        return Err(unknown("the url is no address of the form http://host:port".to_owned()));
     }
-    Ok(Json(control.registry.heartbeat(registration)))
+    Ok(Json(control.heartbeat(registration).await?))
 }
 
-async fn leave(_: AnyInsider, State(control): State<Arc<Control>>, Path(id): Path<Uuid>) -> StatusCode {
+/// Whether this is `http://host:port` and nothing more: no path, and no password that everybody would be shown.
+fn is_address(url: &str) -> bool {
+    let Ok(uri) = url.parse::<http::Uri>() else {
+        return false;
+    };
+    let bare = uri.path_and_query().is_none_or(|rest| rest.as_str() == "/");
+    let authority = uri
+        .authority()
+        .is_some_and(|a| !a.as_str().contains('@') && !a.host().is_empty());
+    uri.scheme_str() == Some("http") && bare && authority && url.len() <= 256
+}
+
+async fn leave(
+    _: AnyInsider,
+    State(control): State<Arc<Control>>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, ControlProblem> {
+    let id = id
+        .parse::<Uuid>()
+        .map_err(|_| unknown("the id in the path is no UUID".to_owned()))?;
     control.registry.leave(id);
-    StatusCode::NO_CONTENT
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn jwks(_: AnyInsider, State(control): State<Arc<Control>>) -> impl IntoResponse {

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
 use strangler::{
     Contract,
     instances::{Instance, Registry},
@@ -20,6 +21,8 @@ use std::sync::Arc;
 
 /// How long a process may take to be healthy and registered.
 const START: Duration = Duration::from_secs(20);
+/// How often it is looked whether a process has ended.
+const LOOK: Duration = Duration::from_millis(20);
 /// How long a process may take to finish what it accepted.
 const END: Duration = Duration::from_secs(18);
 
@@ -48,14 +51,20 @@ pub struct Extracted {
 
 impl Extractor {
     /// Starts a process that serves `contract` and waits until it is registered and healthy. `database` is the address of
-    /// the module's own database, which is all that it learns of ours.
+    /// the module's own database, which is all that it learns of ours; `stamp` says which one it is.
     ///
     /// # Errors
     /// A sentence with what the process said last, when it ended; or that it is not healthy in time (it is ended then).
-    pub async fn start(&self, registry: &Registry, contract: &Contract, database: &str) -> Result<Extracted, String> {
+    pub async fn start(
+        &self,
+        registry: &Registry,
+        contract: &Contract,
+        database: &str,
+        stamp: DateTime<Utc>,
+    ) -> Result<Extracted, String> {
         let _turn = self.turn.lock().await;
         let module = contract.name;
-        let (mut child, log) = self.spawn(module, database)?;
+        let (mut child, log) = self.spawn(module, database, stamp)?;
         let pid = child.id().ok_or("the process ended at once")?;
         let mut changes = registry.changes();
         let healthy = async {
@@ -93,7 +102,7 @@ impl Extractor {
         })
     }
 
-    fn spawn(&self, module: &str, database: &str) -> Result<(Child, PathBuf), String> {
+    fn spawn(&self, module: &str, database: &str, stamp: DateTime<Utc>) -> Result<(Child, PathBuf), String> {
         let program = std::env::current_exe().map_err(|e| format!("cannot tell where this program is: {e}"))?;
         let folder = self.data.join("logs");
         std::fs::create_dir_all(&folder).map_err(|e| format!("cannot make {}: {e}", folder.display()))?;
@@ -115,6 +124,7 @@ impl Extractor {
                 "--listen",
                 "127.0.0.1:0",
                 "--extracted",
+                &stamp.to_rfc3339(),
             ])
             .env("BANYAN_DATA__FOLDER", &self.data)
             .env(
@@ -136,30 +146,49 @@ impl Extractor {
         Ok((child, log))
     }
 
-    /// Ends every process of this module that was started here, after it has finished what it accepted. Answers their
-    /// process ids.
+    /// Ends every process of this module that was started here and can be reached, after it has finished what it accepted.
+    /// Answers their process ids.
     ///
     /// # Errors
     /// A sentence that names those that have not ended in time.
     pub async fn end_all(&self, registry: &Registry, module: &str) -> Result<Vec<u32>, String> {
         let asked = registry.stop_extracted(module);
         let pids: Vec<u32> = asked.iter().map(|i| i.registration.pid).collect();
-        let mut changes = registry.changes();
         let gone = async {
-            while still_there(registry, &asked) {
-                if changes.changed().await.is_err() {
-                    break;
-                }
+            // Gone is who has ended, not who is silent: a process that was only stopped would come back.
+            while pids.iter().any(|&pid| is_alive(pid)) {
+                tokio::time::sleep(LOOK).await;
             }
         };
         match tokio::time::timeout(END, gone).await {
-            Ok(()) => Ok(pids),
-            Err(_) => Err(format!(
-                "asked to end, but still there after {} s: {pids:?}",
-                END.as_secs()
-            )),
+            Ok(()) => {
+                asked.iter().for_each(|i| registry.leave(i.registration.id));
+                Ok(pids)
+            }
+            Err(_) => {
+                let left: Vec<_> = pids.into_iter().filter(|&pid| is_alive(pid)).collect();
+                Err(format!(
+                    "{module} is local again, but of the processes that were asked to end these still run after {} s: {left:?}; \
+                     they end as soon as they can ask, or end them with `kill`",
+                    END.as_secs()
+                ))
+            }
         }
     }
+}
+
+/// Whether a process of this machine runs.
+fn is_alive(pid: u32) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
+        return false;
+    };
+    // After the name in brackets: the state, of which Z is one that has ended and was not collected.
+    !matches!(
+        stat.rsplit(')')
+            .next()
+            .and_then(|rest| rest.trim_start().chars().next()),
+        Some('Z' | 'X') | None
+    )
 }
 
 fn find(registry: &Registry, module: &str, pid: u32) -> Option<Arc<Instance>> {
@@ -167,13 +196,6 @@ fn find(registry: &Registry, module: &str, pid: u32) -> Option<Arc<Instance>> {
         .of(module)
         .into_iter()
         .find(|i| i.registration.pid == pid && i.healthy())
-}
-
-fn still_there(registry: &Registry, asked: &[Arc<Instance>]) -> bool {
-    let all = registry.all();
-    asked
-        .iter()
-        .any(|a| all.iter().any(|i| i.registration.id == a.registration.id))
 }
 
 /// The last ten lines of a log.

@@ -14,7 +14,7 @@ use uuid::Uuid;
 /// How many lines are kept.
 const KEPT: i64 = 1000;
 
-mod happened {
+mod rows {
     //! The list's rows.
     use sea_orm::entity::prelude::*;
 
@@ -68,7 +68,7 @@ impl Write for AddHappened {
     const NAME: &'static str = "add-happened";
 
     async fn run<C: ConnectionTrait>(self, connection: &C) -> Result<(), DbErr> {
-        let row = happened::ActiveModel {
+        let row = rows::ActiveModel {
             event: Set(self.event),
             source: Set(self.source),
             kind: Set(self.kind),
@@ -77,11 +77,11 @@ impl Write for AddHappened {
             at: Set(self.at),
             ..Default::default()
         };
-        let id = happened::Entity::insert(row).exec(connection).await?.last_insert_id;
+        let id = rows::Entity::insert(row).exec(connection).await?.last_insert_id;
         // Once in a while is enough.
         if id % 100 == 0 {
-            happened::Entity::delete_many()
-                .filter(happened::Column::Id.lte(id - KEPT))
+            rows::Entity::delete_many()
+                .filter(rows::Column::Id.lte(id - KEPT))
                 .exec(connection)
                 .await?;
         }
@@ -99,12 +99,12 @@ impl Query for LastHappened {
     type Answer = Vec<Happened>;
 
     async fn run<C: ConnectionTrait>(self, connection: &C) -> Result<Vec<Happened>, DbErr> {
-        let rows = happened::Entity::find()
-            .order_by_desc(happened::Column::Id)
+        let rows = rows::Entity::find()
+            .order_by_desc(rows::Column::Id)
             .limit(self.limit)
             .all(connection)
             .await?;
-        let line = |r: happened::Model| Happened {
+        let line = |r: rows::Model| Happened {
             id: r.id,
             source: r.source,
             kind: r.kind,

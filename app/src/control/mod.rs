@@ -8,22 +8,30 @@ mod status;
 mod store;
 
 pub use api::{ControlProblem, router};
-pub use extract::Extractor;
+pub use extract::{Extracted, Extractor};
 pub use happened::{Happened, happened_subscriptions};
 pub use status::{ModuleStatus, Status};
 pub use store::ControlStore;
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Instant,
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
 
 use strangler::{
-    Contract, Principal, Serve, Switch, SystemClock,
-    instances::{self, Registry},
+    Clock, Contract, Principal, Serve, Switch, SystemClock,
+    instances::{self, Heartbeat, Registration, Registry},
     pool::Pool,
-    routes::{AuditEntry, Change, Refusal, Stage, Switchboard},
+    routes::{AuditEntry, Change, Refusal, Route, Stage, Switchboard},
 };
 use strangler_store::Db;
+use uuid::Uuid;
 
 use crate::{
+    databases,
     identity::{KeyRing, Tokens},
     settings::Settings,
 };
@@ -34,6 +42,8 @@ pub struct Running {
     pub contract: &'static Contract,
     /// Its data.
     pub db: Db,
+    /// Which data that is: the incarnation of its event log.
+    pub data: Uuid,
     /// Its operations in this process.
     pub server: Arc<dyn Serve>,
     /// Which side answers.
@@ -60,6 +70,10 @@ pub struct Control {
     pub store: ControlStore,
     /// Starts and ends processes beside this one.
     pub extractor: Extractor,
+    /// When this process started.
+    pub started: Instant,
+    /// The modules that are being merged back at this moment.
+    pub merging: Mutex<BTreeSet<&'static str>>,
 }
 
 impl Control {
@@ -74,26 +88,47 @@ impl Control {
         })
     }
 
-    /// Flips a toggle: checked, written down, audited, and in force for the next call.
+    /// Flips a toggle: checked, written down, audited, and in force for the next call. It is done to its end even when
+    /// whoever asked goes away meanwhile: what is written down and what is in force must not differ.
     ///
     /// # Errors
     /// As [`Refusal`] says.
-    pub async fn change(&self, change: &Change, by: &Principal) -> Result<AuditEntry, Refusal> {
+    pub async fn change(self: &Arc<Self>, change: &Change, by: &Principal) -> Result<AuditEntry, Refusal> {
+        let (control, change, by) = (self.clone(), change.clone(), by.clone());
+        to_its_end(async move { control.flip(&change, &by).await }).await
+    }
+
+    async fn flip(&self, change: &Change, by: &Principal) -> Result<AuditEntry, Refusal> {
         let by = by.subject.as_deref().unwrap_or("unknown");
         let allowed = |contract: &'static Contract, stage: Stage| {
+            if self.merging().contains(contract.name) {
+                return Err(format!("{} is being merged back at this moment", contract.name));
+            }
             instances::ready(&self.registry, contract.name, contract.version)
                 .map_err(|why| format!("{} cannot go to `{stage}`: {why}", contract.name))
         };
         self.switchboard.change(change, by, allowed).await
     }
 
-    /// Puts a module back to `local` and ends every process that `extract` started for it.
+    /// Puts a module back to `local` and ends every process that `extract` started for it, those included that cannot be
+    /// reached now: they are told when they register again. Answers the process ids of those that ended.
     ///
     /// # Errors
     /// As [`Refusal`] says. Operations with a stage of their own are put back first, so nothing is asked of a process
     /// that ends.
-    pub async fn merge_back(&self, module: &str, by: &Principal, why: Option<String>) -> Result<Vec<u32>, Refusal> {
+    pub async fn merge_back(
+        self: &Arc<Self>,
+        module: &str,
+        by: &Principal,
+        why: Option<String>,
+    ) -> Result<Vec<u32>, Refusal> {
+        let (control, module, by) = (self.clone(), module.to_owned(), by.clone());
+        to_its_end(async move { control.take_back(&module, &by, why).await }).await
+    }
+
+    async fn take_back(&self, module: &str, by: &Principal, why: Option<String>) -> Result<Vec<u32>, Refusal> {
         let running = self.module(module).map_err(Refusal::Wrong)?;
+        let _merging = Merging::begin(self, running.contract.name)?;
         let why = why.or_else(|| Some("merge back".to_owned()));
         let change = |target: &str, stage| Change {
             target: target.to_owned(),
@@ -103,20 +138,139 @@ impl Control {
         };
         let routes = running.switch.routes().all();
         for &index in routes.operations.keys() {
-            self.change(&change(running.contract.operations[index].id, None), by)
+            self.flip(&change(running.contract.operations[index].id, None), by)
                 .await?;
         }
-        if routes.module.stage != Stage::Local {
-            self.change(&change(module, Some(Stage::Local)), by).await?;
+        if routes.module != Route::default() {
+            self.flip(&change(module, Some(Stage::Local)), by).await?;
         }
+        let stamp = self.next_stamp(module).await.map_err(Refusal::Failed)?;
+        let written = self.store.move_mark(&merged_back(module), stamp).await;
+        written.map_err(|e| Refusal::Failed(format!("which processes are to end could not be written down: {e}")))?;
+        // Right after our own start, those that were there before have not registered yet.
+        tokio::time::sleep(
+            self.settings
+                .instances
+                .lost_after
+                .saturating_sub(self.started.elapsed()),
+        )
+        .await;
         self.extractor
             .end_all(&self.registry, module)
             .await
             .map_err(Refusal::Failed)
     }
 
+    /// Starts one more process that serves the module, and waits until it is registered and healthy.
+    ///
+    /// # Errors
+    /// As [`Refusal`] says.
+    pub async fn extract(self: &Arc<Self>, module: &str) -> Result<Extracted, Refusal> {
+        let (control, module) = (self.clone(), module.to_owned());
+        to_its_end(async move {
+            let running = control.module(&module).map_err(Refusal::Wrong)?;
+            let mut settings = control.settings.clone();
+            // A relative folder is relative to our working directory.
+            settings.data.folder = control.extractor.data.clone();
+            let database = databases::url(&settings, &module, false)
+                .await
+                .map_err(Refusal::Failed)?;
+            let stamp = control.next_stamp(&module).await.map_err(Refusal::Failed)?;
+            let started = control
+                .extractor
+                .start(&control.registry, running.contract, &database, stamp)
+                .await;
+            started.map_err(Refusal::Failed)
+        })
+        .await
+    }
+
+    /// Takes a registration or a heartbeat, and says whether the process is to end.
+    ///
+    /// # Errors
+    /// A process that serves other data is refused.
+    pub async fn heartbeat(&self, registration: Registration) -> Result<Heartbeat, Refusal> {
+        let running = self.module(&registration.module).map_err(Refusal::Wrong)?;
+        if registration.data.is_some_and(|data| data != running.data) {
+            return Err(Refusal::Refused(format!(
+                "the process at {} serves another database than {}'s, which is {}; give it that one",
+                registration.url,
+                registration.module,
+                running.db.display_url()
+            )));
+        }
+        if let Some(stamp) = registration.extracted {
+            let merged = self.store.marked_at(&merged_back(&registration.module)).await;
+            let merged = merged.map_err(|e| Refusal::Failed(e.to_string()))?;
+            let known = self.registry.all().iter().any(|i| i.registration.id == registration.id);
+            if !known && merged.is_some_and(|merged| stamp <= merged) {
+                return Ok(Heartbeat { stop: true });
+            }
+        }
+        if self.registry.of(&registration.module).len() >= INSTANCES {
+            let known = self.registry.all().iter().any(|i| i.registration.id == registration.id);
+            if !known {
+                let why = format!(
+                    "{} has {INSTANCES} instances already, which is the most",
+                    registration.module
+                );
+                return Err(Refusal::Refused(why));
+            }
+        }
+        Ok(self.registry.heartbeat(registration))
+    }
+
+    /// A time later than every one before, whatever the clock does: what came first is told by it.
+    async fn next_stamp(&self, module: &str) -> Result<DateTime<Utc>, String> {
+        let merged = self
+            .store
+            .marked_at(&merged_back(module))
+            .await
+            .map_err(|e| e.to_string())?;
+        let now = self.clock().now();
+        Ok(merged.map_or(now, |m| now.max(m + TimeDelta::microseconds(1))))
+    }
+
+    fn merging(&self) -> MutexGuard<'_, BTreeSet<&'static str>> {
+        self.merging.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
     /// The clock.
     pub fn clock(&self) -> Arc<SystemClock> {
         Arc::new(SystemClock)
     }
+}
+
+/// How many processes may serve one module.
+const INSTANCES: usize = 64;
+
+/// Under which name it is kept when a module was last merged back.
+fn merged_back(module: &str) -> String {
+    format!("merged-back-{module}")
+}
+
+/// A module that is being merged back: until that is over, nobody flips it to a stage that needs a service.
+struct Merging<'a>(&'a Control, &'static str);
+
+impl<'a> Merging<'a> {
+    fn begin(control: &'a Control, module: &'static str) -> Result<Self, Refusal> {
+        if !control.merging().insert(module) {
+            return Err(Refusal::Refused(format!("{module} is being merged back already")));
+        }
+        Ok(Self(control, module))
+    }
+}
+
+impl Drop for Merging<'_> {
+    fn drop(&mut self) {
+        self.0.merging().remove(self.1);
+    }
+}
+
+/// Does something to its end, whether or not whoever asked waits for it.
+async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
+) -> Result<T, Refusal> {
+    let done = tokio::spawn(work).await;
+    done.unwrap_or_else(|e| Err(Refusal::Failed(format!("it broke off: {e}; the log has the cause"))))
 }

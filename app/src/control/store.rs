@@ -195,6 +195,49 @@ impl Write for SetMark {
     }
 }
 
+/// Moves a mark to a later time, or sets it.
+#[derive(Serialize)]
+struct MoveMark {
+    name: String,
+    at: DateTime<Utc>,
+}
+
+impl Write for MoveMark {
+    const NAME: &'static str = "move-mark";
+
+    async fn run<C: ConnectionTrait>(self, connection: &C) -> Result<(), DbErr> {
+        let row = marks::ActiveModel {
+            name: Set(self.name),
+            at: Set(self.at),
+        };
+        let replace = OnConflict::column(marks::Column::Name)
+            .update_column(marks::Column::At)
+            .to_owned();
+        marks::Entity::insert(row)
+            .on_conflict(replace)
+            .exec_without_returning(connection)
+            .await
+            .map(|_| ())
+    }
+}
+
+#[derive(Serialize)]
+struct MarkedAt {
+    name: String,
+}
+
+impl Query for MarkedAt {
+    const NAME: &'static str = "marked-at";
+    type Answer = Option<DateTime<Utc>>;
+
+    async fn run<C: ConnectionTrait>(self, connection: &C) -> Result<Self::Answer, DbErr> {
+        marks::Entity::find_by_id(self.name)
+            .one(connection)
+            .await
+            .map(|row| row.map(|r| r.at))
+    }
+}
+
 #[derive(Serialize)]
 struct HasMark {
     name: String,
@@ -241,6 +284,21 @@ impl ControlStore {
     /// Whether this was done once.
     pub async fn has_mark(&self, name: &str) -> Result<bool, StoreError> {
         self.db.view(&Self::cx()).find(HasMark { name: name.to_owned() }).await
+    }
+
+    /// When this was last done.
+    pub async fn marked_at(&self, name: &str) -> Result<Option<DateTime<Utc>>, StoreError> {
+        self.db.view(&Self::cx()).find(MarkedAt { name: name.to_owned() }).await
+    }
+
+    /// Notes that this was done again, at `at`.
+    pub async fn move_mark(&self, name: &str, at: DateTime<Utc>) -> Result<(), StoreError> {
+        let mut uow = self.db.begin(&Self::cx()).await?;
+        uow.put(MoveMark {
+            name: name.to_owned(),
+            at,
+        });
+        uow.commit().await
     }
 
     /// Notes that this was done.

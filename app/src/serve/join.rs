@@ -6,6 +6,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -18,7 +19,7 @@ use strangler::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Background, asked_to_stop, probes::Probes};
+use super::{Background, asked_to_stop, monolith::reachable, probes::Probes};
 use crate::{
     auth::ServiceDoor,
     control::ControlProblem,
@@ -40,8 +41,8 @@ pub struct JoinOptions {
     pub listen: SocketAddr,
     /// Under which address it registers, when that is another: a load balancer, a sidecar.
     pub advertise: Option<String>,
-    /// Whether `extract` started it.
-    pub extracted: bool,
+    /// Set by `extract`: which one this is.
+    pub extracted: Option<DateTime<Utc>>,
     /// What it shows when it registers.
     pub token: Token,
 }
@@ -59,7 +60,7 @@ pub async fn join(settings: Settings, options: JoinOptions, ready: impl FnOnce(S
     let contract = module.contract;
     let listener = bind(options.listen, "--listen").await?;
     let address = listener.local_addr().map_err(|e| e.to_string())?;
-    let db = databases::open(&settings, contract.name).await?;
+    let db = databases::open_existing(&settings, contract.name).await?;
     let stats = Arc::new(ModuleStats::new(contract.operations.len()));
     let server = (module.start)(db.clone(), stats);
 
@@ -101,9 +102,12 @@ pub async fn join(settings: Settings, options: JoinOptions, ready: impl FnOnce(S
         id: uuid::Uuid::new_v7(uuid::Timestamp::now(uuid::ContextV7::new())),
         module: contract.name.to_owned(),
         contract: contract.version,
-        url: options.advertise.unwrap_or_else(|| format!("http://{address}")),
+        url: options
+            .advertise
+            .unwrap_or_else(|| format!("http://{}", reachable(address))),
         pid: std::process::id(),
         extracted: options.extracted,
+        data: Some(databases::incarnation(&db).await?),
     };
     tracing::info!(module = contract.name, %address, url = registration.url, "the service is ready");
     let (told, life) = (CancellationToken::new(), settings.instances.heartbeat);
@@ -117,6 +121,9 @@ pub async fn join(settings: Settings, options: JoinOptions, ready: impl FnOnce(S
         }
     };
     background.run(heartbeat);
+    // Any number of relays may run; this one is woken by our own commits, the monolith's only looks now and then.
+    let (relay, relaying) = (db.relay(), stop.clone());
+    background.run(async move { relay.run(relaying.cancelled()).await });
     let stopping = async {
         let by_signal = tokio::select! {
             signal = asked_to_stop() => {

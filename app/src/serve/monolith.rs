@@ -1,6 +1,12 @@
 //! The whole system in one process.
 
-use std::{fs::File, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fs::File,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{Router, response::Redirect, routing::get};
 use catalog::CatalogModule;
@@ -20,6 +26,7 @@ use strangler::{
 use strangler_store::Db;
 use tokio::sync::Mutex;
 use tower::ServiceExt;
+use uuid::Uuid;
 
 use super::{Background, asked_to_stop, probes::Probes};
 use crate::{
@@ -48,6 +55,8 @@ pub struct ServeOptions {
 const HOUSEKEEPING: Duration = Duration::from_secs(10);
 /// How long an instance may take to say how it is.
 const HEALTH: Duration = Duration::from_secs(1);
+/// The longest that a request to the control plane may take: extracting and merging back wait for processes.
+const CONTROL_PATIENCE: Duration = Duration::from_secs(60);
 const SAMPLE: &str = "sample-season";
 
 /// Runs the monolith until it is asked to stop. `ready` learns the public address once requests are answered.
@@ -57,6 +66,7 @@ const SAMPLE: &str = "sample-season";
 pub async fn monolith(settings: Settings, options: ServeOptions, ready: impl FnOnce(SocketAddr)) -> Result<(), String> {
     let tokens = Arc::new(Tokens::open(&settings.data.folder).map_err(|e| e.to_string())?);
     let _lock = lock(&settings)?;
+    let held = databases::hold(&settings).await?;
     let public = bind(settings.public.listen, "public.listen").await?;
     let internal = bind(settings.internal.listen, "internal.listen").await?;
     let address = |l: &tokio::net::TcpListener| l.local_addr().map_err(|e| e.to_string());
@@ -79,7 +89,16 @@ pub async fn monolith(settings: Settings, options: ServeOptions, ready: impl FnO
     let mut modules = Vec::new();
     for module in MODULES {
         let db = databases::open(&settings, module.contract.name).await?;
-        modules.push(start(module, db, &settings, &registry, &client, &keys, &background));
+        let data = databases::incarnation(&db).await?;
+        modules.push(start(
+            module,
+            (db, data),
+            &settings,
+            &registry,
+            &client,
+            &keys,
+            &background,
+        ));
     }
     first_season(&store, &modules, options.no_sample).await?;
     let tables = modules.iter().map(|m| m.switch.routes().clone()).collect();
@@ -111,6 +130,8 @@ pub async fn monolith(settings: Settings, options: ServeOptions, ready: impl FnO
         modules,
         store,
         extractor,
+        started: Instant::now(),
+        merging: Default::default(),
     });
 
     let mounts = || control.modules.iter().map(mount).collect();
@@ -132,18 +153,26 @@ pub async fn monolith(settings: Settings, options: ServeOptions, ready: impl FnO
     let pages = Router::new()
         .route("/", get(|| async { Redirect::temporary("/console") }))
         .merge(docs::router())
+        .fallback(|| async {
+            (
+                http::StatusCode::NOT_FOUND,
+                "Nothing is at this path; /docs and /console are.\n",
+            )
+        })
         .merge(console::router(control.clone(), stop.clone()));
     let front = Front {
         gateway: Arc::new(outside),
         probes: probes.clone(),
         pages,
+        patience: limits.budget,
         door: None,
     };
     let back = Front {
         gateway: Arc::new(between),
         probes: probes.clone(),
         pages: control::router(control.clone()),
-        door: Some(InternalDoor(tokens)).map(Arc::new),
+        patience: CONTROL_PATIENCE,
+        door: Some(Arc::new(InternalDoor(tokens))),
     };
     let accepting = stop.child_token();
     let servers = async {
@@ -169,6 +198,7 @@ pub async fn monolith(settings: Settings, options: ServeOptions, ready: impl FnO
     tokio::join!(servers, stopping);
     background.end().await;
     drop(control);
+    drop(held);
     for db in databases {
         db.close().await;
     }
@@ -199,7 +229,7 @@ fn lock(settings: &Settings) -> Result<File, String> {
 }
 
 /// The address under which a process on this machine reaches us.
-fn reachable(address: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
     let mut address = address;
     if address.ip().is_unspecified() {
         address.set_ip(if address.is_ipv4() {
@@ -213,7 +243,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 
 fn start(
     module: &'static Module,
-    db: Db,
+    (db, data): (Db, Uuid),
     settings: &Settings,
     registry: &Arc<Registry>,
     client: &HttpClient,
@@ -244,6 +274,7 @@ fn start(
     Running {
         contract,
         db,
+        data,
         server,
         switch,
         pool,
@@ -355,12 +386,19 @@ struct Front {
     gateway: Arc<Gateway>,
     probes: Probes,
     pages: Router,
+    /// How long a page may take, its request's body included.
+    patience: Duration,
     /// Who may pass at all; the public address lets anybody in.
     door: Option<Arc<InternalDoor>>,
 }
 
 impl Front {
     async fn answer(self, request: Request<Incoming>) -> Response<AnyBody> {
+        // RFC 9112, 3.2: exactly one Host, or nobody can tell what was asked of whom.
+        let hosts = request.headers().get_all(http::header::HOST).iter().count();
+        if hosts > 1 || (hosts == 0 && request.version() == http::Version::HTTP_11) {
+            return refuse(http::StatusCode::BAD_REQUEST, "a request has exactly one Host header");
+        }
         let path = request.uri().path();
         if self.gateway.takes(path) {
             return self.gateway.handle(request).await.map(AnyBody::Operation);
@@ -371,12 +409,19 @@ impl Front {
         if let Some(door) = &self.door
             && let Err(why) = door.insider(request.headers())
         {
-            let problem = ControlProblem::new(http::StatusCode::UNAUTHORIZED, why);
-            return axum::response::IntoResponse::into_response(problem).map(AnyBody::Page);
+            return refuse(http::StatusCode::UNAUTHORIZED, why);
         }
-        match self.pages.oneshot(request).await {
-            Ok(page) => page.map(AnyBody::Page),
-            Err(never) => match never {},
+        match tokio::time::timeout(self.patience, self.pages.oneshot(request)).await {
+            Ok(Ok(page)) => page.map(AnyBody::Page),
+            Ok(Err(never)) => match never {},
+            Err(_) => refuse(
+                http::StatusCode::REQUEST_TIMEOUT,
+                "the request did not arrive, or was not answered, in time",
+            ),
         }
     }
+}
+
+fn refuse(status: http::StatusCode, why: impl Into<String>) -> Response<AnyBody> {
+    axum::response::IntoResponse::into_response(ControlProblem::new(status, why)).map(AnyBody::Page)
 }

@@ -46,6 +46,19 @@ pub(super) fn check(settings: &Settings, failed: &BTreeSet<String>) -> Vec<Mista
         ),
     );
 
+    let (compared, remote) = (
+        settings.parallel_run.timeout.as_millis(),
+        settings.remote.timeout.as_millis(),
+    );
+    refuse(
+        compared > remote,
+        ["parallel_run.timeout_ms", "remote.timeout_ms"],
+        format!(
+            "parallel_run.timeout_ms ({compared}) must not be more than remote.timeout_ms ({remote}), or a service that \
+             hangs does not count as one that timed out"
+        ),
+    );
+
     let mut databases = BTreeMap::new();
     for (name, module) in &settings.modules {
         if let Some(url) = &module.database_url

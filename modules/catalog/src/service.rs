@@ -128,14 +128,15 @@ impl CatalogService for CatalogModule {
     ) -> Result<Put<Show>, CatalogError> {
         let mut uow = self.db.begin(cx).await.map_err(unavailable)?;
         let there = uow.load::<ShowState>(id.0).await.map_err(unavailable)?;
-        let (act, venue) = (draft.act(), draft.venue());
-        uow.peek::<ActState>(act.0)
-            .await
-            .map_err(unavailable)?
-            .ok_or(CatalogError::UnknownAct { act })?;
-        let house = uow.peek::<VenueState>(venue.0).await.map_err(unavailable)?;
-        ShowState::fits(&draft, &house.ok_or(CatalogError::UnknownVenue { venue })?)?;
         let decision = ShowState::put(there.as_ref(), expected.as_ref(), id, &draft)?;
+        // What is there already was possible when it was announced; its venue may have been rebuilt since.
+        if !matches!(decision, Decision::Keep(_)) {
+            let (act, venue) = (draft.act(), draft.venue());
+            let performer = uow.peek::<ActState>(act.0).await.map_err(unavailable)?;
+            performer.ok_or(CatalogError::UnknownAct { act })?;
+            let house = uow.peek::<VenueState>(venue.0).await.map_err(unavailable)?;
+            ShowState::fits(&draft, &house.ok_or(CatalogError::UnknownVenue { venue })?)?;
+        }
         let announced = |s: ShowState| CatalogEvent::ShowAnnounced(s.show);
         settle(
             uow,

@@ -10,8 +10,10 @@ use percent_encoding::percent_decode_str;
 use sea_orm::{
     DatabaseConnection, SqlxSqliteConnector,
     sqlx::{
-        self, ConnectOptions,
-        sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous},
+        self, ConnectOptions, Connection,
+        sqlite::{
+            SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+        },
     },
 };
 
@@ -67,6 +69,19 @@ fn pool(options: &DbOptions) -> SqlitePoolOptions {
         .idle_timeout(None)
         .max_lifetime(None)
         .test_before_acquire(false)
+        .after_release(|connection, _| Box::pin(is_outside_transactions(connection)))
+}
+
+/// Whether the connection may be used again. SQLite ends a transaction by itself when the disk is full or an I/O error
+/// happens; sqlx's ROLLBACK finds none then, fails, and goes on counting one. The next transaction would be a savepoint, and
+/// once such a one is rolled back, all later ones would be savepoints of a transaction that nobody commits: acknowledged and
+/// lost. So a connection that still counts one is closed.
+async fn is_outside_transactions(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    if connection.is_in_transaction() {
+        // A rollback may be under way still; the connection's thread answers after it.
+        connection.ping().await?;
+    }
+    Ok(!connection.is_in_transaction())
 }
 
 /// Opens the writer. Turning a new file into a WAL database takes a lock that SQLite's busy timeout does not wait for, so

@@ -138,7 +138,7 @@ impl Side {
             .unwrap_or_else(|why| panic!("{}: {}: {why}", self.name, case.line()))
     }
 
-    /// The event log, but for what differs by nature: ids of events, times, traces.
+    /// The event log, but for what differs by nature: ids of events, times, traces, and which module was quicker.
     async fn events(&mut self) -> Vec<Value> {
         let text = self
             .system
@@ -148,8 +148,11 @@ impl Side {
             .lines()
             .map(|l| serde_json::from_str::<Value>(l).expect("an event is JSON"));
         let kept = ["source", "type", "dataversion", "subject", "aggregateversion", "data"];
-        each.map(|e| self.own.mapped(kept.map(|key| e[key].clone()).into()))
-            .collect()
+        let mut events: Vec<Value> = each
+            .map(|e| self.own.mapped(kept.map(|key| e[key].clone()).into()))
+            .collect();
+        events.sort_by_key(|e| e[0].to_string());
+        events
     }
 }
 

@@ -156,7 +156,6 @@ async fn check(system: &System, test: &str) {
             cases.extend(rubbish::all(operation, &base).into_iter().map(|case| (operation, case)));
         }
     }
-    println!("{} kinds of rubbish", cases.len());
     cases.shuffle(&mut random);
     let wrong = run(system, cases).await;
     assert!(wrong.is_empty(), "{}", report(&wrong));

@@ -28,11 +28,7 @@ fn nobody_is_broken_by_accident() {
         let (name, version) = (module.contract.name, module.contract.version);
         let file = folder().join(format!("{name}-v{version}.json"));
         let now = document(module);
-        let shown = file
-            .strip_prefix(folder().parent().expect("a parent"))
-            .expect("below it")
-            .display()
-            .to_string();
+        let shown = format!("tests/snapshots/{name}-v{version}.json");
         let before = fs::read_to_string(&file)
             .ok()
             .and_then(|text| serde_json::from_str::<Value>(&text).ok());
@@ -58,7 +54,7 @@ fn nobody_is_broken_by_accident() {
             Some(_) => {
                 let sentences = broken.join("\n    ");
                 complaints.push(format!(
-                    "{name} v{version} breaks its clients:\n    {sentences}\n  undo that, or serve it as version {} beside this one",
+                    "{name} v{version} breaks its clients:\n    {sentences}\n  undo that, or serve it as version {} beside this one; as long as it has no clients, {again}",
                     version + 1
                 ));
             }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use system_tests::{Options, Service, System, holds_soon, office};
+use system_tests::{Client, Options, Service, System, holds_soon, office};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -19,6 +19,14 @@ async fn connect(system: &System) -> TcpStream {
     TcpStream::connect(system.public().trim_start_matches("http://"))
         .await
         .expect("connected")
+}
+
+/// The status of a GET over a connection of its own, however long it has to wait for its turn; 0 when there is no answer.
+async fn fresh(system: &System, path: &str) -> u16 {
+    let answer = Client::default()
+        .send(http::Method::GET, &format!("{}{path}", system.public()), &[], "")
+        .await;
+    answer.map_or(0, |a| a.status)
 }
 
 /// What comes until the other side closes, or nothing comes for `patience`.
@@ -118,31 +126,22 @@ async fn a_thousand_idle_connections_wait_and_then_it_goes_on() {
     assert_eq!(system.on_map("catalog").await["stage"], "local");
     assert!(office::memory_kib(system.pid()) < 150 * 1024);
     drop(idle);
-    holds_soon("others are answered again", Duration::from_secs(30), || async {
-        system
-            .send(http::Method::GET, "/readyz", &[], "")
-            .await
-            .is_ok_and(|a| a.status == 200)
+    // The first tries may find the kernel's own queue still full.
+    holds_soon("it goes on once they have gone", Duration::from_secs(30), || async {
+        fresh(&system, "/api/v1/catalog/shows").await == 200
     })
     .await;
-    assert_eq!(system.get("/api/v1/catalog/shows").await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn silent_connections_end_by_themselves_where_places_are_few() {
     let system = System::with(options(&[("BANYAN_PUBLIC__CONNECTIONS", "4")])).await;
     let mut idle = Vec::new();
-    for _ in 0..8 {
+    for _ in 0..4 {
         idle.push(connect(&system).await);
     }
     // Nobody closes anything: whoever says nothing loses the place after the time for headers.
-    holds_soon("others are answered again", Duration::from_secs(45), || async {
-        system
-            .send(http::Method::GET, "/livez", &[], "")
-            .await
-            .is_ok_and(|a| a.status == 200)
-    })
-    .await;
+    assert_eq!(fresh(&system, "/livez").await, 200);
     drop(idle);
 }
 

@@ -11,6 +11,8 @@ fn options(pairs: &[(&str, &str)]) -> Options {
     let env = pairs
         .iter()
         .map(|(k, v)| (format!("BANYAN_PARALLEL_RUN__{k}"), (*v).to_owned()))
+        // No call may have less time than a comparison.
+        .chain([("BANYAN_REMOTE__TIMEOUT_MS".to_owned(), "60000".to_owned())])
         .collect();
     Options {
         env,

@@ -160,7 +160,7 @@ async fn a_public_caller_cannot_pass_for_a_comparison_or_for_somebody_else() {
         "it was written, whatever it claimed"
     );
 
-    let (heads, seen) = std::sync::mpsc::channel::<Asked>();
+    let (heads, seen) = std::sync::mpsc::sync_channel::<Asked>(64);
     let heads = std::sync::Mutex::new(heads);
     let candidate = Candidate::start(&system, 1, false, move |asked| {
         _ = heads.lock().expect("the list").send(asked.clone());

@@ -6,6 +6,7 @@ mod commands;
 mod compared;
 mod doors;
 mod life;
+mod readme;
 mod service;
 mod stages;
 mod tour;

@@ -237,7 +237,7 @@ async fn toggles(options: Options) {
     );
     assert_eq!(
         (line(3, "from"), line(3, "to")),
-        ("local (no fallback)".into(), "inherit".into())
+        ("local".into(), "inherit".into())
     );
 
     for killed in [false, true] {

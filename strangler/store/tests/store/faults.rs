@@ -117,11 +117,13 @@ mod permissions {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     }
 
-    /// Run by the test above.
+    /// Run by the test above, in a process of its own; by itself there is nothing for it to do.
     #[tokio::test]
-    #[ignore = "another test runs it"]
     async fn child() {
-        let error = open_error(&std::env::var("BANYAN_TEST_CHILD_URL").unwrap()).await;
+        let Ok(url) = std::env::var("BANYAN_TEST_CHILD_URL") else {
+            return;
+        };
+        let error = open_error(&url).await;
         assert!(matches!(error, StoreError::ReadOnly(_)), "{error}");
         assert!(error.to_string().contains("Check the permissions"), "{error}");
     }

@@ -13,11 +13,12 @@ on_both!(
     nothing_to_do_is_quick
 );
 
-/// Run by `many_processes_migrate_once`, in processes of their own.
+/// Run by `many_processes_migrate_once`, in processes of their own; by itself there is nothing for it to do.
 #[tokio::test]
-#[ignore = "another test runs it"]
 async fn child() {
-    let url = std::env::var("BANYAN_TEST_CHILD_URL").unwrap();
+    let Ok(url) = std::env::var("BANYAN_TEST_CHILD_URL") else {
+        return;
+    };
     let db = Db::open(&url, "notes", DbOptions::default()).await.unwrap();
     let applied = db.migrate(notes::migrations()).await.unwrap();
     println!("applied={applied}");

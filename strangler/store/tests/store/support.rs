@@ -162,9 +162,9 @@ pub fn seed() -> u64 {
     seed
 }
 
-/// This test program once more, running one ignored test in a process of its own.
+/// This test program once more, running one test in a process of its own.
 pub fn child(test: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", test, "--ignored", "--nocapture"]);
+    command.args(["--exact", test, "--nocapture"]);
     command
 }

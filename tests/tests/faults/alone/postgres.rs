@@ -4,6 +4,7 @@ use std::{
     fs,
     path::PathBuf,
     process::{Command, Output},
+    time::Instant,
 };
 
 use system_tests::{Bear, Load, Options, System, seed, system::free_port};
@@ -119,13 +120,19 @@ async fn postgres_restarted_under_load_loses_nothing() {
     let load = Load::start(&system, 2, 3, Bear::Problems, &mut random).await;
     for _ in 0..3 {
         load.goes_on(10, 10).await;
+        let began = Instant::now();
         cluster.stop();
         let answer = system.get("/readyz").await;
         assert_eq!(answer.status, 503, "{answer:?}");
         assert_eq!(system.get("/livez").await.status, 200);
         cluster.start();
+        let started = began.elapsed();
         // Nobody has to help it.
         load.goes_on(10, 10).await;
+        println!(
+            "PostgreSQL was back after {started:.1?}, everybody after {:.1?}",
+            began.elapsed()
+        );
         assert_eq!(system.get("/readyz").await.status, 200);
         load.promises().are_kept(&system, true).await;
     }
