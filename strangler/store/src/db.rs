@@ -38,6 +38,9 @@ pub struct DbOptions {
     pub busy_timeout: Duration,
     /// Where units of work get their time from; default the machine's clock.
     pub clock: Arc<dyn Clock>,
+    /// A name that this process alone has, and has again after a restart: leases that it held when it was killed are its own
+    /// again at once, and not only when they expire. Default none: every start is somebody new.
+    pub worker: Option<String>,
 }
 
 impl Default for DbOptions {
@@ -47,6 +50,7 @@ impl Default for DbOptions {
             acquire_timeout: Duration::from_secs(5),
             busy_timeout: Duration::from_secs(5),
             clock: Arc::new(SystemClock),
+            worker: None,
         }
     }
 }
@@ -70,6 +74,7 @@ struct Inner {
     writer: DatabaseConnection,
     reader: DatabaseConnection,
     clock: Arc<dyn Clock>,
+    worker: Option<String>,
     /// Counts commits that emitted, so that the relays of this process wake up.
     commits: watch::Sender<u64>,
     /// Counts relay passes, so that the log's readers in this process wake up.
@@ -124,10 +129,16 @@ impl Db {
             writer,
             reader,
             clock: options.clock,
+            worker: options.worker,
             commits,
             logged,
             sagas,
         }))
+    }
+
+    /// Under which name its workers hold leases, when that was given.
+    pub(crate) fn worker(&self) -> Option<&str> {
+        self.0.worker.as_deref()
     }
 
     /// The kind of database it is in.

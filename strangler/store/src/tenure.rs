@@ -30,7 +30,10 @@ impl Tenure {
         Self {
             leases: Leases::new(db.clone()),
             name,
-            holder: format!("{}-{:08x}", std::process::id(), rand::random::<u32>()),
+            holder: match db.worker() {
+                Some(worker) => worker.to_owned(),
+                None => format!("{}-{:08x}", std::process::id(), rand::random::<u32>()),
+            },
             turn,
             held: None,
         }
