@@ -76,9 +76,13 @@ pub async fn migrate(db: &Db) -> Result<u32, String> {
 /// Opens the schema as it is. `make` makes schema and role on PostgreSQL where they are missing.
 pub async fn connect(settings: &Settings, schema: &str, make: bool) -> Result<Db, String> {
     let url = url(settings, schema, make).await?;
-    Db::open(&url, schema, DbOptions::default())
-        .await
-        .map_err(|e| e.to_string())
+    // There is one monolith (see `hold` and its data folder's lock): what it had leased when it was killed is its own.
+    let worker = make.then(|| "monolith".to_owned());
+    let options = DbOptions {
+        worker,
+        ..DbOptions::default()
+    };
+    Db::open(&url, schema, options).await.map_err(|e| e.to_string())
 }
 
 /// The address of the schema's database. It may carry a password.

@@ -3,17 +3,21 @@
 
 mod catalog;
 mod control;
+mod payments;
+mod seating;
 
 pub use strangler_store::MigrationTrait;
 
 /// The schemas there are, the control plane's first.
-pub const SCHEMAS: [&str; 2] = ["strangler", "catalog"];
+pub const SCHEMAS: [&str; 4] = ["strangler", "catalog", "seating", "payments"];
 
 /// The migrations of a schema; `None` when there is no such schema.
 pub fn of(schema: &str) -> Option<Vec<Box<dyn MigrationTrait>>> {
     let own = match schema {
         "strangler" => control::migrations(),
         "catalog" => catalog::migrations(),
+        "seating" => seating::migrations(),
+        "payments" => payments::migrations(),
         _ => return None,
     };
     Some(strangler_store::migrations().into_iter().chain(own).collect())

@@ -337,6 +337,18 @@ impl Cx {
         self
     }
 
+    /// The same context as part of this trace: for work that goes on after the call that caused it.
+    pub fn with_trace(mut self, trace: Trace) -> Self {
+        self.trace = trace;
+        self
+    }
+
+    /// The same context with a key that makes a repeat recognisable. A key of more than 256 bytes is left out.
+    pub fn with_idempotency_key(mut self, key: &str) -> Self {
+        self.idempotency_key = (key.len() <= 256).then(|| key.into());
+        self
+    }
+
     /// The same context for a run that is only compared.
     pub fn shadow(mut self) -> Self {
         self.run = Run::Shadow;

@@ -121,9 +121,6 @@ pub async fn join(settings: Settings, options: JoinOptions, ready: impl FnOnce(S
         }
     };
     background.run(heartbeat);
-    // Any number of relays may run; this one is woken by our own commits, the monolith's only looks now and then.
-    let (relay, relaying) = (db.relay(), stop.clone());
-    background.run(async move { relay.run(relaying.cancelled()).await });
     let stopping = async {
         let by_signal = tokio::select! {
             signal = asked_to_stop() => {

@@ -7,8 +7,36 @@ const FIRST: Duration = Duration::from_millis(100);
 /// The longest pause while a database is away: short, because everything waits for its return.
 pub(crate) const AWAY: Duration = Duration::from_secs(2);
 
-/// The longest pause before a failing event is handled again.
-pub(crate) const FAILING: Duration = Duration::from_secs(30);
+/// How something that failed (a saga's step, an event) is repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// The pause after the first failure; it doubles with each further one, and up to half of it is taken off at random.
+    pub first: Duration,
+    /// The longest pause.
+    pub longest: Duration,
+    /// How many attempts there are.
+    pub attempts: u32,
+}
+
+impl Default for Retry {
+    /// 200 ms, at most a minute, eight attempts.
+    fn default() -> Self {
+        Self {
+            first: Duration::from_millis(200),
+            longest: Duration::from_secs(60),
+            attempts: 8,
+        }
+    }
+}
+
+impl Retry {
+    /// The pause after so many attempts, one at least.
+    pub(crate) fn pause(&self, attempts: u32) -> Duration {
+        let doublings = attempts.saturating_sub(1).min(20);
+        let whole = self.first.saturating_mul(1 << doublings).min(self.longest);
+        whole.mul_f64(rand::random_range(0.5..=1.0))
+    }
+}
 
 /// Counts failures in a row. The pause doubles, from 100 ms; half of it is random, so that workers which failed together
 /// do not come back together.
@@ -56,7 +84,7 @@ mod tests {
         let (_, news) = backoff.failed(&"still away", AWAY);
         assert!(news);
         for _ in 0..100 {
-            assert!(backoff.failed(&"x", FAILING).0 <= FAILING);
+            assert!(backoff.failed(&"x", AWAY).0 <= AWAY);
         }
         assert_eq!(backoff.succeeded(), 103);
         assert_eq!(backoff.succeeded(), 0);

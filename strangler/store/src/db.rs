@@ -12,7 +12,7 @@ use strangler::{Clock, Cx, SystemClock};
 use tokio::sync::watch;
 
 use crate::{
-    EventLog, Relay, StoreError, Uow, View,
+    DeadLetters, EventLog, Leases, Relay, Retention, StoreError, Uow, View,
     error::{Place, connection_lost},
     log::LocalLog,
     migrate, postgres, sqlite,
@@ -38,6 +38,9 @@ pub struct DbOptions {
     pub busy_timeout: Duration,
     /// Where units of work get their time from; default the machine's clock.
     pub clock: Arc<dyn Clock>,
+    /// A name that this process alone has, and has again after a restart: leases that it held when it was killed are its own
+    /// again at once, and not only when they expire. Default none: every start is somebody new.
+    pub worker: Option<String>,
 }
 
 impl Default for DbOptions {
@@ -47,6 +50,7 @@ impl Default for DbOptions {
             acquire_timeout: Duration::from_secs(5),
             busy_timeout: Duration::from_secs(5),
             clock: Arc::new(SystemClock),
+            worker: None,
         }
     }
 }
@@ -70,10 +74,13 @@ struct Inner {
     writer: DatabaseConnection,
     reader: DatabaseConnection,
     clock: Arc<dyn Clock>,
+    worker: Option<String>,
     /// Counts commits that emitted, so that the relays of this process wake up.
     commits: watch::Sender<u64>,
     /// Counts relay passes, so that the log's readers in this process wake up.
     logged: watch::Sender<u64>,
+    /// Counts commits that began sagas or put them back to work, so that those who work on them in this process wake up.
+    sagas: watch::Sender<u64>,
 }
 
 impl fmt::Debug for Db {
@@ -116,15 +123,22 @@ impl Db {
     }
 
     fn assemble(place: Arc<Place>, writer: DatabaseConnection, reader: DatabaseConnection, options: DbOptions) -> Self {
-        let (commits, logged) = (watch::Sender::new(0), watch::Sender::new(0));
+        let (commits, logged, sagas) = (watch::Sender::new(0), watch::Sender::new(0), watch::Sender::new(0));
         Self(Arc::new(Inner {
             place,
             writer,
             reader,
             clock: options.clock,
+            worker: options.worker,
             commits,
             logged,
+            sagas,
         }))
+    }
+
+    /// Under which name its workers hold leases, when that was given.
+    pub(crate) fn worker(&self) -> Option<&str> {
+        self.0.worker.as_deref()
     }
 
     /// The kind of database it is in.
@@ -182,6 +196,21 @@ impl Db {
     /// A relay from the schema's outbox to its event log. Any number of them may run at once, in any number of processes.
     pub fn relay(&self) -> Relay {
         Relay::new(self.clone())
+    }
+
+    /// The leases by which the schema's background workers take turns.
+    pub fn leases(&self) -> Leases {
+        Leases::new(self.clone())
+    }
+
+    /// The events that this schema's subscriptions could not handle.
+    pub fn dead_letters(&self) -> DeadLetters {
+        DeadLetters::new(self.clone())
+    }
+
+    /// How long the schema's event log is kept.
+    pub fn retention(&self) -> Retention {
+        Retention::new(self.clone())
     }
 
     /// Whether the database answers.
@@ -271,5 +300,13 @@ impl Db {
 
     pub(crate) fn watch_logged(&self) -> watch::Receiver<u64> {
         self.0.logged.subscribe()
+    }
+
+    pub(crate) fn announce_sagas(&self) {
+        self.0.sagas.send_modify(|n| *n += 1);
+    }
+
+    pub(crate) fn watch_sagas(&self) -> watch::Receiver<u64> {
+        self.0.sagas.subscribe()
     }
 }

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use strangler::BoxFuture;
-use uuid::Uuid;
 
 use crate::{Envelope, LogError, StoreError, Uow};
 
@@ -15,12 +14,14 @@ pub trait Handler: Send + Sync {
     fn handle<'a>(&'a self, uow: &'a mut Uow, event: &'a Envelope) -> BoxFuture<'a, Result<(), HandlerError>>;
 }
 
-/// Why a handler could not handle an event. It will be tried again.
+/// Why a handler could not handle an event. It is set aside and tried again, while events of other subjects go on.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum HandlerError {
     /// The store failed.
     Store(StoreError),
+    /// The event's data is not what it should be; trying again would not help.
+    Undecodable(String),
     /// Anything else, as a sentence.
     Failed(String),
 }
@@ -36,6 +37,7 @@ impl fmt::Display for HandlerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Store(error) => error.fmt(f),
+            Self::Undecodable(cause) => write!(f, "the event cannot be decoded: {cause}"),
             Self::Failed(cause) => f.write_str(cause),
         }
     }
@@ -51,7 +53,7 @@ impl From<StoreError> for HandlerError {
 
 impl From<serde_json::Error> for HandlerError {
     fn from(error: serde_json::Error) -> Self {
-        Self::Failed(format!("the event's data cannot be decoded: {error}"))
+        Self::Undecodable(error.to_string())
     }
 }
 
@@ -87,21 +89,6 @@ pub enum SubscriptionError {
     Store(StoreError),
     /// The log could not be read.
     Log(LogError),
-    /// The handler failed; nothing of this event took effect.
-    Handler {
-        /// The subscription.
-        subscription: String,
-        /// The event's type.
-        event_type: String,
-        /// The event's id.
-        event: Uuid,
-        /// The aggregate it happened to.
-        subject: Uuid,
-        /// Its position in the log.
-        position: i64,
-        /// What the handler said.
-        cause: HandlerError,
-    },
     /// The log is not the one that this subscription has been reading.
     OtherLog {
         /// The subscription.
@@ -118,18 +105,6 @@ impl fmt::Display for SubscriptionError {
         match self {
             Self::Store(error) => error.fmt(f),
             Self::Log(error) => error.fmt(f),
-            Self::Handler {
-                subscription,
-                event_type,
-                event,
-                subject,
-                position,
-                cause,
-            } => write!(
-                f,
-                "subscription {subscription} could not handle {event_type} {event} of {subject} at position {position}: \
-                 {cause}"
-            ),
             Self::OtherLog { subscription, was, is } => write!(
                 f,
                 "subscription {subscription} has read the log {was}, but was given {is}: positions in one mean nothing in \

@@ -4,6 +4,7 @@
 //! decides upon, and leaves what it wants; nothing is written before [`Uow::commit`], which writes state, history and
 //! events in one transaction. The [`Relay`] moves committed events into the schema's [`EventLog`] and numbers them there;
 //! a [`Subscription`] of another schema reads that log and moves its cursor in the same transaction as its effects.
+//! What takes several modules is a saga: a row of the schema that [`Sagas`] takes from step to step, forward or back.
 //!
 //! The same code runs on SQLite (one file per schema) and on PostgreSQL (one schema and one login role per module), so
 //! no entity carries a schema name. This crate knows nothing of what a module is about, and must never depend on one.
@@ -11,30 +12,43 @@
 mod aggregate;
 mod backoff;
 mod db;
+mod dead_letter;
 mod entity;
 mod envelope;
 mod error;
 mod exclusive;
 mod handler;
+mod lease;
 mod log;
 mod migrate;
 mod postgres;
 pub mod provision;
 mod relay;
+mod retention;
+mod saga;
 mod schema;
 mod sqlite;
 mod subscription;
+mod tenure;
 mod uow;
 mod view;
 
 pub use aggregate::{Aggregate, Query, Write};
+pub use backoff::Retry;
 pub use db::{Db, DbOptions, Engine};
+pub use dead_letter::{DeadLetter, DeadLetters, Depth, LetterId, Resolved};
 pub use envelope::Envelope;
 pub use error::{StoreError, Trouble};
 pub use exclusive::Exclusive;
 pub use handler::{Filter, Handler, HandlerError, SubscriptionError};
+pub use lease::{Lease, LeaseInfo, Leases, Turn};
 pub use log::{Batch, EventLog, Head, LogError};
 pub use relay::Relay;
+pub use retention::{Pruned, ReaderInfo, Retention};
+pub use saga::{
+    Act, Cancelled, Deed, Definition, Inbox, Kind, Outcome, Receipt, Saga, SagaStatus, Sagas, ShapeError, Step,
+    StepKey, StepRecord, StepState, Watch,
+};
 pub use schema::migrations;
 pub use sea_orm_migration::MigrationTrait;
 pub use subscription::Subscription;

@@ -33,6 +33,12 @@ pub trait EventLog: Send + Sync {
 
     /// Where the log begins and ends.
     fn head(&self) -> BoxFuture<'_, Result<Head, LogError>>;
+
+    /// The reader of this name needs nothing up to `position` any more. A log that keeps no account of its readers does
+    /// nothing, as it does unless told otherwise.
+    fn report<'a>(&'a self, _reader: &'a str, _position: i64) -> BoxFuture<'a, Result<(), LogError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 /// Events read from a log.
@@ -202,5 +208,9 @@ impl EventLog for LocalLog {
 
     fn head(&self) -> BoxFuture<'_, Result<Head, LogError>> {
         Box::pin(self.head_now())
+    }
+
+    fn report<'a>(&'a self, reader: &'a str, position: i64) -> BoxFuture<'a, Result<(), LogError>> {
+        Box::pin(async move { Ok(self.db.retention().report(reader, position).await?) })
     }
 }

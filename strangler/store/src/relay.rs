@@ -8,27 +8,34 @@ use std::{future::Future, pin::pin, time::Duration};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QuerySelect, Statement};
 
 use crate::{
-    Db, Engine, StoreError,
+    Db, Engine, Lease, StoreError, Turn,
     backoff::{AWAY, Backoff},
     entity::outbox,
     error::Sort,
     log::POLL,
+    tenure::Tenure,
     view::Reader,
 };
 
 const COLUMNS: &str =
     r#""event_id", "type", "dataversion", "stream", "subject", "aggregateversion", "time", "traceparent", "data""#;
 
-/// A relay of one schema. Each pass locks the log's head row first, so any number of relays may run.
+/// A relay of one schema. Each pass locks the log's head row first, so any number of relays may run; of those that do, one
+/// works at a time, which has the lease `relay`.
 #[derive(Clone, Debug)]
 pub struct Relay {
     db: Db,
     batch: u32,
+    turn: Turn,
 }
 
 impl Relay {
     pub(crate) fn new(db: Db) -> Self {
-        Self { db, batch: 1000 }
+        Self {
+            db,
+            batch: 1000,
+            turn: Turn::always(),
+        }
     }
 
     /// The most events that one pass moves; 1000 unless told otherwise.
@@ -37,12 +44,29 @@ impl Relay {
         self
     }
 
-    /// Moves what is in the outbox, up to one batch, in one transaction. Answers how many events it moved.
+    /// [`run`](Self::run) works when it is this side's turn; always, unless told otherwise.
+    pub fn with_turn(mut self, turn: Turn) -> Self {
+        self.turn = turn;
+        self
+    }
+
+    /// Moves what is in the outbox, up to one batch, in one transaction, whosever turn it is. Answers how many events it
+    /// moved.
     ///
     /// # Errors
     /// The database's; nothing was moved then.
     pub async fn pass(&self) -> Result<usize, StoreError> {
+        Ok(self.pass_under(None).await?.unwrap_or_default())
+    }
+
+    /// One pass; `None` when the lease is somebody else's.
+    async fn pass_under(&self, lease: Option<&Lease>) -> Result<Option<usize>, StoreError> {
         let tx = self.db.begin_raw("relaying events").await?;
+        if let Some(lease) = lease
+            && !lease.holds(&tx).await?
+        {
+            return Ok(None);
+        }
         let fail = |e: DbErr| self.db.place().error("relaying events", &e);
         let head = self.lock_head(&tx).await.map_err(fail)?;
         let Some(head) = head else {
@@ -57,7 +81,7 @@ impl Relay {
         };
         let moved = moved.map_err(fail)?;
         if moved == 0 {
-            return Ok(0);
+            return Ok(Some(0));
         }
         let position = head.saturating_add(i64::try_from(moved).unwrap_or(i64::MAX));
         let update = self.statement(
@@ -67,7 +91,7 @@ impl Relay {
         tx.execute_raw(update).await.map_err(fail)?;
         tx.commit().await.map_err(fail)?;
         self.db.announce_logged();
-        Ok(usize::try_from(moved).unwrap_or(usize::MAX))
+        Ok(Some(usize::try_from(moved).unwrap_or(usize::MAX)))
     }
 
     /// Relays until `stop` is ready: whenever a unit of work of this process commits an event, and four times a second for
@@ -77,10 +101,22 @@ impl Relay {
         let mut commits = self.db.watch_commits();
         let mut backoff = Backoff::default();
         let mut look_first = false;
+        let mut tenure = Tenure::new(&self.db, "relay".to_owned(), self.turn.clone());
         loop {
             commits.mark_unchanged();
-            let pause = match self.turn(look_first).await {
-                Ok(moved) => {
+            let lease = tenure.lease().await;
+            let waiting = matches!(lease, Ok(None));
+            let turn = match lease {
+                Ok(Some(lease)) => self.turn(&lease, look_first).await,
+                Ok(None) => Ok(Some(0)),
+                Err(error) => Err(error),
+            };
+            let pause = match turn {
+                Ok(None) => {
+                    tenure.lost();
+                    Duration::ZERO
+                }
+                Ok(Some(moved)) => {
                     let failures = backoff.succeeded();
                     if failures > 0 {
                         tracing::info!(schema = self.db.schema(), failures, "the relay works again");
@@ -102,16 +138,18 @@ impl Relay {
             let healthy = backoff.failures() == 0;
             tokio::select! {
                 biased;
-                () = &mut stop => return,
+                () = &mut stop => break,
+                () = tenure.changed(), if waiting => look_first = false,
                 // While the database is away, commits are no reason to hurry.
-                _ = commits.changed(), if healthy => look_first = false,
-                () = tokio::time::sleep(pause) => look_first = pause == POLL,
+                _ = commits.changed(), if healthy && !waiting => look_first = false,
+                () = tokio::time::sleep(pause), if !waiting => look_first = pause == POLL,
             }
         }
+        tenure.give_back().await;
     }
 
     /// One pass; after a poll only if there is something to move, because a pass takes the schema's writer.
-    async fn turn(&self, look_first: bool) -> Result<usize, StoreError> {
+    async fn turn(&self, lease: &Lease, look_first: bool) -> Result<Option<usize>, StoreError> {
         if look_first {
             let one = outbox::Entity::find().select_only().column(outbox::Column::Id).limit(1);
             let waiting = one.into_tuple::<i64>().one(&Reader { db: &self.db }).await;
@@ -119,10 +157,10 @@ impl Relay {
                 .map_err(|e| self.db.place().error("looking for events", &e))?
                 .is_none()
             {
-                return Ok(0);
+                return Ok(Some(0));
             }
         }
-        self.pass().await
+        self.pass_under(Some(lease)).await
     }
 
     async fn lock_head(&self, tx: &DatabaseTransaction) -> Result<Option<i64>, DbErr> {

@@ -4,11 +4,25 @@ use sea_orm::{ActiveValue::Set, DbErr, EntityTrait};
 use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager, async_trait, sea_query};
 use sea_query::{ColumnDef, ColumnType, Index, Table, TableCreateStatement};
 
-use crate::entity::{event_log, event_log_head, outbox, snapshots, subscriptions};
+use crate::{
+    dead_letter::entity::TroubleTables,
+    entity::{event_log, event_log_head, outbox, snapshots, subscriptions},
+    lease::LeaseTable,
+    retention::ReaderTable,
+    saga::SagaTables,
+};
 
-/// The migrations that every schema starts with: `snapshots`, `outbox`, `event_log`, `event_log_head`, `subscriptions`.
+/// The migrations that every schema starts with: `snapshots`, `outbox`, `event_log`, `event_log_head`, `subscriptions`;
+/// `sagas`, `saga_steps`, `inbox`; `leases`;
+/// `set_aside`, `dead_letters`; `log_readers`.
 pub fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-    vec![Box::new(Foundation)]
+    vec![
+        Box::new(Foundation),
+        Box::new(SagaTables),
+        Box::new(LeaseTable),
+        Box::new(TroubleTables),
+        Box::new(ReaderTable),
+    ]
 }
 
 struct Foundation;
@@ -40,7 +54,8 @@ impl MigrationTrait for Foundation {
     }
 }
 
-fn column(name: impl sea_query::IntoIden, kind: ColumnType) -> ColumnDef {
+/// A column that is never null.
+pub(crate) fn column(name: impl sea_query::IntoIden, kind: ColumnType) -> ColumnDef {
     ColumnDef::new_with_type(name, kind).not_null().take()
 }
 

@@ -1,17 +1,35 @@
 //! Subscriptions: what a module hears from another module's log, and does about it, once.
 
-use std::{fmt, future::Future, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    panic::AssertUnwindSafe,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::FutureExt;
-use sea_orm::{ActiveValue::Set, ColumnTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, sea_query::OnConflict};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QuerySelect,
+    sea_query::OnConflict,
+};
 use uuid::Uuid;
 
 use crate::{
-    Db, Envelope, EventLog, Filter, Handler, HandlerError, StoreError, SubscriptionError, Uow,
-    backoff::{AWAY, Backoff, FAILING},
+    Db, Envelope, EventLog, Filter, Handler, HandlerError, Lease, Retry, StoreError, SubscriptionError, Turn, Uow,
+    backoff::{AWAY, Backoff},
     entity::subscriptions,
+    tenure::Tenure,
     view::Reader,
 };
+
+mod aside;
+mod report;
+
+use aside::is_away;
+pub(crate) use aside::promote;
+use report::REPORT;
 
 /// A durable, named subscription. Its cursor is a row of the subscriber's schema and moves in the same transaction as the
 /// handler's effects, so any number of workers of one subscription have the effect of one.
@@ -22,6 +40,8 @@ pub struct Subscription {
     types: Filter,
     handler: Arc<dyn Handler>,
     batch: u32,
+    turn: Turn,
+    retry: Retry,
 }
 
 /// Where the subscription stands.
@@ -33,12 +53,14 @@ struct Cursor {
 
 /// What became of a batch.
 enum Outcome {
-    /// So many events are behind the cursor now.
+    /// So many events more are behind the cursor now.
     Applied(usize),
+    /// The lease is somebody else's.
+    Lost,
     /// Another worker moved the cursor first.
     Overtaken,
     /// The handler failed at this index; nothing was written.
-    Failed(usize, SubscriptionError),
+    Failed(usize, HandlerError),
 }
 
 impl Subscription {
@@ -52,12 +74,26 @@ impl Subscription {
             types,
             handler,
             batch: 100,
+            turn: Turn::always(),
+            retry: Retry::default(),
         }
     }
 
     /// The most events handled in one transaction; 100 unless told otherwise.
     pub fn with_batch(mut self, events: u32) -> Self {
         self.batch = events.max(1);
+        self
+    }
+
+    /// [`run`](Self::run) works when it is this side's turn; always, unless told otherwise.
+    pub fn with_turn(mut self, turn: Turn) -> Self {
+        self.turn = turn;
+        self
+    }
+
+    /// How an event that fails is tried again, before it is parked.
+    pub fn with_retry(mut self, retry: Retry) -> Self {
+        self.retry = retry;
         self
     }
 
@@ -77,51 +113,83 @@ impl Subscription {
         Ok(row.map_err(|e| self.failed(&e))?.map_or(0, |row| row.position))
     }
 
-    /// Handles the next batch in one transaction. Answers how many events of the log are behind the cursor since, handled
-    /// or filtered out; 0 when there was nothing new. When the handler fails at an event, those before it are committed.
+    /// Tries one event again that is due, and handles the next batch in one transaction. Answers how many events were dealt
+    /// with: handled, filtered out, or set aside because they failed or because one of the same subject did; 0 when there
+    /// was nothing to do.
     ///
     /// # Errors
-    /// [`SubscriptionError::Handler`] when the first event of the batch fails; nothing was written then.
+    /// When the log or the schema cannot be worked on at all; an event that fails is no error.
     pub async fn step(&self) -> Result<usize, SubscriptionError> {
+        Ok(self.step_under(None).await?.unwrap_or_default())
+    }
+
+    /// One step; `None` when the lease is somebody else's.
+    async fn step_under(&self, lease: Option<&Lease>) -> Result<Option<usize>, SubscriptionError> {
+        let Some(again) = self.try_again(lease).await? else {
+            return Ok(None);
+        };
         loop {
             let cursor = self.cursor().await?;
             let batch = self.log.read(cursor.position, self.batch.into()).await?;
             if batch.incarnation != cursor.incarnation {
                 return Err(self.other_log(self.log.source(), cursor.incarnation, batch.incarnation));
             }
-            if batch.events.is_empty() {
-                return Ok(0);
-            }
-            let mut outcome = self.apply(cursor, &batch.events).await?;
-            if let Outcome::Failed(index, _) = outcome
-                && index > 0
-            {
-                outcome = self.apply(cursor, &batch.events[..index]).await?;
-            }
+            let mut events = &batch.events[..];
+            let outcome = loop {
+                let Some(first) = events.first() else {
+                    break Outcome::Applied(0);
+                };
+                match self.apply(lease, cursor, events).await? {
+                    Outcome::Failed(_, HandlerError::Store(error)) if is_away(&error) => return Err(error.into()),
+                    Outcome::Failed(0, cause) => {
+                        tracing::warn!(error = %self.handler_failed(first, &cause), "an event is set aside");
+                        break self.set_aside(lease, cursor, first, &cause).await?;
+                    }
+                    // Those before it are worth having; its own turn comes next.
+                    Outcome::Failed(index, _) => events = &events[..index],
+                    outcome => break outcome,
+                }
+            };
             match outcome {
-                Outcome::Applied(events) => return Ok(events),
-                Outcome::Overtaken => continue,
-                Outcome::Failed(_, error) => return Err(error),
+                Outcome::Applied(events) => return Ok(Some(events + usize::from(again))),
+                Outcome::Lost => return Ok(None),
+                Outcome::Overtaken | Outcome::Failed(..) => {}
             }
         }
     }
 
-    /// Works until `stop` is ready, which is looked at between steps. An event that fails is tried again, ever less often,
-    /// and each attempt's cause is logged.
+    /// Works until `stop` is ready, which is looked at between steps. An event that fails is set aside and tried again, ever
+    /// less often, until it is parked among the [dead letters](Db::dead_letters); other subjects go on.
     pub async fn run(&self, stop: impl Future<Output = ()> + Send) {
         let mut stop = pin!(stop);
         let mut backoff = Backoff::default();
+        let mut reported = (0, None::<Instant>);
+        let mut tenure = Tenure::new(&self.db, format!("subscription:{}", self.name), self.turn.clone());
         loop {
             tokio::select! {
                 biased;
-                () = &mut stop => return,
+                () = &mut stop => break,
                 () = std::future::ready(()) => {}
             }
-            let pause = match self.step().await {
-                Ok(events) => {
+            let lease = tenure.lease().await;
+            let waiting = matches!(lease, Ok(None));
+            let step = match lease {
+                Ok(Some(lease)) => self.step_under(Some(&lease)).await,
+                Ok(None) => Ok(Some(0)),
+                Err(error) => Err(error.into()),
+            };
+            let pause = match step {
+                Ok(None) => {
+                    tenure.lost();
+                    continue;
+                }
+                Ok(Some(events)) => {
                     let failures = backoff.succeeded();
                     if failures > 0 {
                         tracing::info!(subscription = self.name, failures, "the subscription works again");
+                    }
+                    if !waiting && reported.1.is_none_or(|at| at.elapsed() >= REPORT) {
+                        reported = (self.report_news(reported.0).await, Some(Instant::now()));
                     }
                     if events > 0 {
                         continue;
@@ -134,23 +202,27 @@ impl Subscription {
                 tokio::time::sleep(pause).await;
                 // What prevents waiting prevents the next step too, which reports it.
                 if let Ok(position) = self.position().await {
-                    let _ = self.log.wait(position).await;
+                    let due = self.next_due().await;
+                    tokio::select! {
+                        _ = self.log.wait(position) => {}
+                        () = tokio::time::sleep(due) => {}
+                    }
                 }
             };
             tokio::select! {
                 biased;
-                () = &mut stop => return,
-                () = next => {}
+                () = &mut stop => break,
+                () = tenure.changed() => {}
+                () = next, if !waiting => {}
             }
         }
+        tenure.give_back().await;
     }
 
     fn trouble(&self, backoff: &mut Backoff, error: &SubscriptionError) -> Duration {
-        let handler = matches!(error, SubscriptionError::Handler { .. });
-        let (pause, news) = backoff.failed(error, if handler { FAILING } else { AWAY });
-        if handler || news {
-            let attempt = backoff.failures();
-            tracing::warn!(subscription = self.name, %error, attempt, ?pause, "a step failed; it will be tried again");
+        let (pause, news) = backoff.failed(error, AWAY);
+        if news {
+            tracing::warn!(subscription = self.name, %error, ?pause, "a step failed; it will be tried again");
         }
         pause
     }
@@ -166,6 +238,7 @@ impl Subscription {
             Some(row) => row,
             None => {
                 let head = self.log.head().await?;
+                self.report_as(0).await?;
                 let first = subscriptions::Model {
                     name: self.name.clone(),
                     source: self.log.source().to_owned(),
@@ -194,44 +267,68 @@ impl Subscription {
     }
 
     /// Handles these events and moves the cursor, if it still is where they were read from.
-    async fn apply(&self, cursor: Cursor, events: &[Envelope]) -> Result<Outcome, StoreError> {
-        let tx = self.db.begin_raw("beginning to handle events").await?;
-        let by = Some(format!("subscription:{}", self.name));
-        let mut uow = Uow::new(self.db.clone(), tx, String::new(), by);
-        let row = subscriptions::Entity::find_by_id(self.name.clone())
-            .lock_exclusive()
-            .one(uow.connection())
-            .await;
-        let now = row.map_err(|e| self.failed(&e))?;
-        let now = now.map(|row| Cursor {
-            incarnation: row.incarnation,
-            position: row.position,
-        });
-        if now != Some(cursor) {
+    async fn apply(&self, lease: Option<&Lease>, cursor: Cursor, events: &[Envelope]) -> Result<Outcome, StoreError> {
+        let (mut uow, at) = match self.enter(lease).await? {
+            Some(entered) => entered,
+            None => return Ok(Outcome::Lost),
+        };
+        if at != Some(cursor) {
             return Ok(Outcome::Overtaken);
         }
+        let blocked = self.blocked(uow.connection(), events).await?;
+        let mut behind = Vec::new();
         for (index, event) in events
             .iter()
             .enumerate()
             .filter(|(_, e)| self.types.passes(&e.event_type))
         {
-            if let Err(cause) = self.handle(&mut uow, event).await {
-                return Ok(Outcome::Failed(index, self.handler_failed(event, cause)));
+            if blocked.contains(&event.subject) {
+                behind.push(event);
+            } else if let Err(cause) = self.handle(&mut uow, event).await {
+                return Ok(Outcome::Failed(index, cause));
             }
         }
+        self.queue(uow.connection(), behind).await?;
         let position = events.last().map_or(cursor.position, |event| event.position);
+        self.move_to(uow.connection(), position).await?;
+        uow.commit().await?;
+        Ok(Outcome::Applied(events.len()))
+    }
+
+    /// A transaction of this subscription: under its lease, and with its cursor locked. `None` when the lease is somebody
+    /// else's.
+    async fn enter(&self, lease: Option<&Lease>) -> Result<Option<(Uow, Option<Cursor>)>, StoreError> {
+        let tx = self.db.begin_raw("beginning to handle events").await?;
+        if let Some(lease) = lease
+            && !lease.holds(&tx).await?
+        {
+            return Ok(None);
+        }
+        let by = Some(format!("subscription:{}", self.name));
+        let uow = Uow::new(self.db.clone(), tx, String::new(), by);
+        let row = subscriptions::Entity::find_by_id(self.name.clone())
+            .lock_exclusive()
+            .one(uow.connection())
+            .await;
+        let row = row.map_err(|e| self.failed(&e))?;
+        let cursor = row.map(|row| Cursor {
+            incarnation: row.incarnation,
+            position: row.position,
+        });
+        Ok(Some((uow, cursor)))
+    }
+
+    async fn move_to(&self, tx: &DatabaseTransaction, position: i64) -> Result<(), StoreError> {
         let moved = subscriptions::Entity::update_many()
             .set(subscriptions::ActiveModel {
                 position: Set(position),
-                updated_at: Set(uow.now()),
+                updated_at: Set(self.db.now()),
                 ..Default::default()
             })
             .filter(subscriptions::Column::Name.eq(&self.name))
-            .exec(uow.connection())
+            .exec(tx)
             .await;
-        moved.map_err(|e| self.failed(&e))?;
-        uow.commit().await?;
-        Ok(Outcome::Applied(events.len()))
+        moved.map(drop).map_err(|e| self.failed(&e))
     }
 
     /// One event is one unit of work as far as its handler can see: what it left is written before the next one begins.
@@ -251,15 +348,11 @@ impl Subscription {
         Ok(uow.flush().await?)
     }
 
-    fn handler_failed(&self, event: &Envelope, cause: HandlerError) -> SubscriptionError {
-        SubscriptionError::Handler {
-            subscription: self.name.clone(),
-            event_type: event.event_type.clone(),
-            event: event.id,
-            subject: event.subject,
-            position: event.position,
-            cause,
-        }
+    fn handler_failed(&self, event: &Envelope, cause: &HandlerError) -> String {
+        format!(
+            "subscription {} could not handle {} {} of {} at position {}: {cause}",
+            self.name, event.event_type, event.id, event.subject, event.position
+        )
     }
 
     fn other_log(&self, source: &str, was: Uuid, is: Uuid) -> SubscriptionError {

@@ -32,6 +32,8 @@ pub struct Uow {
     puts: Vec<Put>,
     events: Vec<outbox::ActiveModel>,
     emitted: bool,
+    /// A saga was begun or put back to work.
+    moved_sagas: bool,
     /// A statement failed, or something could not be written down: committing what is left would be half a decision.
     failed: Option<StoreError>,
 }
@@ -71,6 +73,7 @@ impl Uow {
             puts,
             events,
             emitted: false,
+            moved_sagas: false,
             failed: None,
         }
     }
@@ -192,9 +195,19 @@ impl Uow {
     /// ([`StoreError::Unavailable`]) it may have taken effect, and the same command must be safe to repeat.
     pub async fn commit(mut self) -> Result<(), StoreError> {
         self.flush().await?;
-        let Self { db, tx, emitted, .. } = self;
+        let Self {
+            db,
+            tx,
+            emitted,
+            moved_sagas,
+            ..
+        } = self;
         // Even a commit whose answer got lost, or whose caller went away, may have left events.
-        let _wake = emitted.then(|| Wake(&db));
+        let _wake = Wake {
+            db: &db,
+            emitted,
+            moved_sagas,
+        };
         tx.commit().await.map_err(|e| db.place().error("committing", &e))
     }
 
@@ -325,7 +338,11 @@ impl Uow {
 
     /// Every statement's result passes through here. After a failed one PostgreSQL answers COMMIT with a silent rollback,
     /// so a unit of work whose caller swallowed the error must not pretend to have committed.
-    fn check<T>(&mut self, result: Result<T, DbErr>, doing: impl FnOnce() -> String) -> Result<T, StoreError> {
+    pub(crate) fn check<T>(
+        &mut self,
+        result: Result<T, DbErr>,
+        doing: impl FnOnce() -> String,
+    ) -> Result<T, StoreError> {
         result.map_err(|error| {
             let error = self.db.place().error(doing(), &error);
             self.failed.get_or_insert_with(|| error.clone());
@@ -343,6 +360,23 @@ impl Uow {
         traceparent.clone_into(&mut self.traceparent);
     }
 
+    /// The trace that this is part of.
+    pub(crate) fn traceparent(&self) -> &str {
+        &self.traceparent
+    }
+
+    /// The commit will wake those who work on sagas.
+    pub(crate) fn wake_sagas(&mut self) {
+        self.moved_sagas = true;
+    }
+
+    /// Somebody else changed what this decision is about: it cannot be committed any more.
+    pub(crate) fn conflict(&mut self, doing: impl std::fmt::Display, cause: impl std::fmt::Display) -> StoreError {
+        let error = self.db.place().make(Sort::Conflict, doing, cause);
+        self.failed.get_or_insert_with(|| error.clone());
+        error
+    }
+
     pub(crate) fn connection(&self) -> &DatabaseTransaction {
         &self.tx
     }
@@ -357,10 +391,19 @@ impl std::fmt::Debug for Uow {
     }
 }
 
-struct Wake<'a>(&'a Db);
+struct Wake<'a> {
+    db: &'a Db,
+    emitted: bool,
+    moved_sagas: bool,
+}
 
 impl Drop for Wake<'_> {
     fn drop(&mut self) {
-        self.0.announce_commit();
+        if self.emitted {
+            self.db.announce_commit();
+        }
+        if self.moved_sagas {
+            self.db.announce_sagas();
+        }
     }
 }

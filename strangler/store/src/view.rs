@@ -1,5 +1,6 @@
 //! Reading for queries: outside of any unit of work, without locks.
 
+use chrono::{DateTime, Utc};
 use sea_orm::{
     AccessMode, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, ExecResult,
     IsolationLevel, QueryFilter, QueryResult, Statement, TransactionTrait, entity::prelude::async_trait,
@@ -17,6 +18,11 @@ pub struct View<'a> {
 impl<'a> View<'a> {
     pub(crate) fn new(db: &'a Db) -> Self {
         Self { db }
+    }
+
+    /// The time now, by the clock that units of work have theirs from; microseconds, UTC.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.db.now()
     }
 
     /// The aggregate with this id, if there is one.

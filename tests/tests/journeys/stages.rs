@@ -235,10 +235,7 @@ async fn toggles(options: Options) {
         (line(1, "target"), line(1, "from"), line(1, "to")),
         ("catalog.show".into(), "inherit".into(), "shadow".into())
     );
-    assert_eq!(
-        (line(3, "from"), line(3, "to")),
-        ("local".into(), "inherit".into())
-    );
+    assert_eq!((line(3, "from"), line(3, "to")), ("local".into(), "inherit".into()));
 
     for killed in [false, true] {
         if killed {

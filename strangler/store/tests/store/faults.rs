@@ -41,16 +41,17 @@ async fn a_file_that_is_damaged_later_is_said_to_be_damaged() {
     let url = format!("sqlite:{}", file.display());
     let db = Db::open(&url, "notes", DbOptions::default()).await.unwrap();
     db.migrate(notes::migrations()).await.unwrap();
-    for _ in 0..50 {
+    for _ in 0..100 {
         notes::write(&db, notes::id(), &"long ".repeat(200)).await.unwrap();
     }
     db.close().await;
     let mut bytes = std::fs::read(&file).unwrap();
     assert!(
-        bytes.len() > 100 * 1024,
+        bytes.len() > 250 * 1024,
         "closing has written everything into the file itself"
     );
-    bytes[8192..].fill(0x55);
+    // The schema is at the beginning; opening reads that.
+    bytes[128 * 1024..].fill(0x55);
     std::fs::write(&file, bytes).unwrap();
     let db = Db::open(&url, "notes", DbOptions::default()).await.unwrap();
     let error = db

@@ -2,23 +2,30 @@
 
 on_both!(
     envelopes_are_cloud_events,
-    a_failing_event_holds_up_only_what_follows,
+    a_failing_event_holds_up_no_other,
     filtered_events_move_the_cursor,
     an_overtaken_worker_changes_nothing,
     pruned_events_are_gone,
+    nothing_is_pruned_that_somebody_needs,
     another_log_is_refused,
     readers_are_woken,
     relays_take_turns,
 );
 
 mod tests {
-    use std::sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicBool, Ordering},
+        },
+        time::Duration,
     };
 
-    use strangler::BoxFuture;
-    use strangler_store::{Envelope, Filter, Handler, HandlerError, LogError, Subscription, SubscriptionError, Uow};
+    use strangler::{BoxFuture, ManualClock};
+    use strangler_store::{
+        Db, DbOptions, Envelope, Filter, Handler, HandlerError, LogError, Pruned, Retry, Subscription,
+        SubscriptionError, Uow,
+    };
 
     use crate::{
         notes::{AddEffect, Effects, Note, NoteEvent, WriteDown, changed, cx, id, write},
@@ -71,7 +78,7 @@ mod tests {
         }
     }
 
-    pub async fn a_failing_event_holds_up_only_what_follows(home: &Home) {
+    pub async fn a_failing_event_holds_up_no_other(home: &Home) {
         for text in ["fail", "panic", "swallow"] {
             let db = home.db(&format!("notes_{text}")).await;
             let repaired = Arc::new(AtomicBool::new(false));
@@ -80,18 +87,25 @@ mod tests {
             }
             db.relay().pass().await.unwrap();
             let handler = Arc::new(Fragile(repaired.clone()));
-            let subscription = Subscription::new("fragile", db.clone(), db.log(), Filter::All, handler);
-            assert_eq!(subscription.step().await.unwrap(), 2);
-            let error = subscription.step().await.unwrap_err();
-            assert!(
-                matches!(error, SubscriptionError::Handler { position: 3, .. }),
-                "{error}"
-            );
-            assert!(error.to_string().contains("notes.note.changed"), "{error}");
-            assert_eq!(subscription.position().await.unwrap(), 2);
-            assert_eq!(db.view(&cx()).find(Effects).await.unwrap().len(), 2);
+            let quick = Retry {
+                first: Duration::from_millis(1),
+                longest: Duration::from_millis(1),
+                attempts: 100,
+            };
+            let subscription =
+                Subscription::new("fragile", db.clone(), db.log(), Filter::All, handler).with_retry(quick);
+            while subscription.position().await.unwrap() < 4 {
+                subscription.step().await.unwrap();
+            }
+            let depth = db.dead_letters().depth().await.unwrap();
+            assert_eq!((depth.retrying, depth.parked), (1, 0));
+            assert_eq!(db.view(&cx()).find(Effects).await.unwrap().len(), 3);
             repaired.store(true, Ordering::SeqCst);
-            assert_eq!(subscription.step().await.unwrap(), 2);
+            let depth = async || {
+                subscription.step().await.unwrap();
+                db.dead_letters().depth().await.unwrap().retrying
+            };
+            eventually("the retry", depth, |n| *n == 0).await;
             assert_eq!(subscription.step().await.unwrap(), 0);
             assert_eq!(db.view(&cx()).find(Effects).await.unwrap().len(), 4);
         }
@@ -168,6 +182,54 @@ mod tests {
                 .to_string()
                 .contains("have been pruned")
         );
+    }
+
+    pub async fn nothing_is_pruned_that_somebody_needs(home: &Home) {
+        home.db("notes").await.close().await;
+        let clock = ManualClock::new(chrono::Utc::now());
+        let options = DbOptions {
+            clock: Arc::new(clock.clone()),
+            ..DbOptions::default()
+        };
+        let db = Db::open(&home.url("notes").await, "notes", options).await.unwrap();
+        let reader = home.db("reader").await;
+        let day = chrono::TimeDelta::days(1);
+        for _ in 0..3 {
+            for _ in 0..4 {
+                write(&db, id(), "x").await.unwrap();
+            }
+            clock.advance(day);
+        }
+        db.relay().pass().await.unwrap();
+        let retention = db.retention();
+        let subscribe =
+            |name| Subscription::new(name, reader.clone(), db.log(), Filter::All, Arc::new(WriteDown)).with_batch(6);
+        let (slow, quick) = (subscribe("slow"), subscribe("quick"));
+        // Both are known before they have handled anything of note.
+        assert_eq!((slow.step().await.unwrap(), quick.step().await.unwrap()), (6, 6));
+        assert_eq!(retention.readers().await.unwrap().len(), 2);
+        let none = Pruned { events: 0, floor: 0 };
+        assert_eq!(retention.prune(day).await.unwrap(), none);
+        slow.report().await.unwrap();
+        assert_eq!(quick.step().await.unwrap(), 6);
+        quick.report().await.unwrap();
+        // The slowest bounds it, and so does what is kept in any case.
+        let prune = async |keep| retention.prune(keep).await.unwrap();
+        assert_eq!(prune(day * 3).await, none);
+        assert_eq!(prune(day * 2 + day / 2).await, Pruned { events: 4, floor: 4 });
+        assert_eq!(prune(day / 2).await, Pruned { events: 2, floor: 6 });
+        assert!(matches!(
+            db.log().read(5, 10).await,
+            Err(LogError::Gone { floor: 6, .. })
+        ));
+        assert_eq!(slow.step().await.unwrap(), 6);
+        assert!(retention.forget("reader/slow").await.unwrap());
+        assert_eq!(prune(day / 2).await, Pruned { events: 6, floor: 12 });
+        // An empty log goes on where it was.
+        write(&db, id(), "x").await.unwrap();
+        db.relay().pass().await.unwrap();
+        assert_eq!(db.log().read(12, 10).await.unwrap().events[0].position, 13);
+        assert_eq!(slow.step().await.unwrap(), 1);
     }
 
     pub async fn another_log_is_refused(home: &Home) {

@@ -26,10 +26,15 @@ macro_rules! on_both {
 }
 
 mod faults;
+mod leases;
 mod log;
 mod migrating;
 mod notes;
 mod order;
 mod provisioning;
+mod saga_shapes;
+mod sagas;
 mod support;
+mod trouble;
 mod units;
+mod world;

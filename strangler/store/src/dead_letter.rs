@@ -1,0 +1,268 @@
+//! Dead letters: events that a subscription could not handle, for a person to look at.
+
+use chrono::{DateTime, Utc};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel,
+    PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+use strangler::Cx;
+
+use crate::{Db, Envelope, StoreError, entity::subscriptions, subscription::promote, view::Reader};
+
+use self::entity::{dead_letters, set_aside};
+
+pub(crate) mod entity;
+
+/// Names a dead letter: an event of a subscription's log.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LetterId {
+    /// The subscription.
+    pub subscription: String,
+    /// The event's position in its log.
+    pub position: i64,
+}
+
+/// One dead letter.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeadLetter {
+    /// Which one.
+    pub id: LetterId,
+    /// The event, with its trace; `None` when what is stored is no envelope.
+    pub event: Option<Envelope>,
+    /// Why it failed last.
+    pub error: String,
+    /// Every attempt, and every decision about it: objects with `at`, and `error` or `retried_by`.
+    pub tried: Value,
+    /// When it was parked.
+    pub parked_at: DateTime<Utc>,
+    /// What was decided, by whom and when; `None` as long as it is parked.
+    pub resolved: Option<Resolved>,
+    /// How many later events of its subject wait behind it.
+    pub waiting: u64,
+}
+
+/// A decision about a dead letter.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resolved {
+    /// `retried` or `discarded`.
+    pub how: String,
+    /// Who decided.
+    pub by: Option<String>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// How much is set aside in a schema.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Depth {
+    /// Events that are tried again by themselves.
+    pub retrying: u64,
+    /// Events that wait behind another one of their subject.
+    pub waiting: u64,
+    /// Dead letters.
+    pub parked: u64,
+    /// Since when the oldest of the first two has been set aside.
+    pub oldest_aside: Option<DateTime<Utc>>,
+    /// Since when the oldest dead letter has been parked.
+    pub oldest_parked: Option<DateTime<Utc>>,
+}
+
+/// The dead letters of a schema's subscriptions. As long as one is parked, later events of the same subject wait behind it.
+#[derive(Clone, Debug)]
+pub struct DeadLetters {
+    db: Db,
+}
+
+impl DeadLetters {
+    pub(crate) fn new(db: Db) -> Self {
+        Self { db }
+    }
+
+    /// Those that are parked, oldest first.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn list(&self, limit: u64) -> Result<Vec<DeadLetter>, StoreError> {
+        let rows = parked()
+            .order_by_asc(dead_letters::Column::ParkedAt)
+            .order_by_asc(dead_letters::Column::Position)
+            .limit(limit)
+            .all(&Reader { db: &self.db })
+            .await
+            .map_err(|e| self.failed(&e))?;
+        let mut letters = Vec::with_capacity(rows.len());
+        for row in rows {
+            letters.push(self.letter(row).await?);
+        }
+        Ok(letters)
+    }
+
+    /// One of them, parked or resolved.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn show(&self, id: &LetterId) -> Result<Option<DeadLetter>, StoreError> {
+        let key = (id.subscription.clone(), id.position);
+        let row = dead_letters::Entity::find_by_id(key)
+            .one(&Reader { db: &self.db })
+            .await;
+        match row.map_err(|e| self.failed(&e))? {
+            Some(row) => Ok(Some(self.letter(row).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Has these handled again, with all their attempts; the events behind each follow once it is handled. What is not
+    /// parked (any more) is left alone. Answers how many were. `cx` says who asks, and that is kept.
+    ///
+    /// # Errors
+    /// The database's; those before the failure have been put back.
+    pub async fn retry(&self, cx: &Cx, ids: &[LetterId]) -> Result<usize, StoreError> {
+        self.resolve(cx, ids, "retried").await
+    }
+
+    /// Gives these up for good; the events behind each follow without it. What is not parked (any more) is left alone.
+    /// Answers how many were. `cx` says who asks, and that is kept.
+    ///
+    /// # Errors
+    /// The database's; those before the failure have been discarded.
+    pub async fn discard(&self, cx: &Cx, ids: &[LetterId]) -> Result<usize, StoreError> {
+        self.resolve(cx, ids, "discarded").await
+    }
+
+    /// How much there is, and since when: for metrics and health.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn depth(&self) -> Result<Depth, StoreError> {
+        let reader = Reader { db: &self.db };
+        let read = async {
+            let due = set_aside::Column::DueAt;
+            let retrying = set_aside::Entity::find()
+                .filter(due.is_not_null())
+                .count(&reader)
+                .await?;
+            let waiting = set_aside::Entity::find().filter(due.is_null()).count(&reader).await?;
+            let oldest_aside = set_aside::Entity::find()
+                .order_by_asc(set_aside::Column::AsideAt)
+                .one(&reader)
+                .await?;
+            let oldest_parked = parked()
+                .order_by_asc(dead_letters::Column::ParkedAt)
+                .one(&reader)
+                .await?;
+            Ok(Depth {
+                retrying,
+                waiting,
+                parked: parked().count(&reader).await?,
+                oldest_aside: oldest_aside.map(|row| row.aside_at),
+                oldest_parked: oldest_parked.map(|row| row.parked_at),
+            })
+        };
+        read.await.map_err(|e: DbErr| self.failed(&e))
+    }
+
+    async fn resolve(&self, cx: &Cx, ids: &[LetterId], how: &str) -> Result<usize, StoreError> {
+        let mut resolved = 0;
+        for id in ids {
+            let tx = self.db.begin_raw("resolving a dead letter").await?;
+            let done = self.resolve_one(&tx, cx, id, how).await.map_err(|e| self.failed(&e))?;
+            if done {
+                tx.commit().await.map_err(|e| self.failed(&e))?;
+                tracing::info!(
+                    subscription = id.subscription,
+                    position = id.position,
+                    by = cx.subject(),
+                    "{how}"
+                );
+                resolved += 1;
+            }
+        }
+        Ok(resolved)
+    }
+
+    async fn resolve_one(&self, tx: &DatabaseTransaction, cx: &Cx, id: &LetterId, how: &str) -> Result<bool, DbErr> {
+        // The subscription's own transactions begin with this lock too.
+        subscriptions::Entity::find_by_id(id.subscription.clone())
+            .lock_exclusive()
+            .one(tx)
+            .await?;
+        let key = (id.subscription.clone(), id.position);
+        let row = dead_letters::Entity::find_by_id(key).one(tx).await?;
+        let Some(mut row) = row.filter(|row| row.resolved_at.is_none()) else {
+            return Ok(false);
+        };
+        let now = self.db.now();
+        if let Value::Array(tried) = &mut row.tried {
+            tried.push(json!({ "at": now, (format!("{how}_by")): cx.subject() }));
+        }
+        let resolved = dead_letters::ActiveModel {
+            tried: Set(row.tried.clone()),
+            resolved_at: Set(Some(now)),
+            resolved_by: Set(cx.subject().map(str::to_owned)),
+            resolution: Set(Some(how.to_owned())),
+            ..Default::default()
+        };
+        dead_letters::Entity::update_many()
+            .set(resolved)
+            .filter(dead_letters::Column::Subscription.eq(&id.subscription))
+            .filter(dead_letters::Column::Position.eq(id.position))
+            .exec(tx)
+            .await?;
+        if how == "retried" {
+            let again = set_aside::Model {
+                subscription: row.subscription,
+                position: row.position,
+                event_id: row.event_id,
+                subject: row.subject,
+                event: row.event,
+                attempts: 0,
+                due_at: Some(now),
+                tried: row.tried,
+                aside_at: now,
+            };
+            let insert = set_aside::Entity::insert(again.into_active_model().reset_all());
+            insert.exec_without_returning(tx).await?;
+        } else {
+            promote(tx, &id.subscription, row.subject, now).await?;
+        }
+        Ok(true)
+    }
+
+    async fn letter(&self, row: dead_letters::Model) -> Result<DeadLetter, StoreError> {
+        let waiting = set_aside::Entity::find()
+            .filter(set_aside::Column::Subscription.eq(&row.subscription))
+            .filter(set_aside::Column::Subject.eq(row.subject))
+            .filter(set_aside::Column::Position.gt(row.position))
+            .count(&Reader { db: &self.db })
+            .await
+            .map_err(|e| self.failed(&e))?;
+        let (resolution, by) = (row.resolution, row.resolved_by);
+        Ok(DeadLetter {
+            id: LetterId {
+                subscription: row.subscription,
+                position: row.position,
+            },
+            event: serde_json::from_value(row.event).ok(),
+            error: row.error,
+            tried: row.tried,
+            parked_at: row.parked_at,
+            resolved: row.resolved_at.map(|at| Resolved {
+                how: resolution.unwrap_or_default(),
+                by,
+                at,
+            }),
+            waiting,
+        })
+    }
+
+    fn failed(&self, error: &DbErr) -> StoreError {
+        self.db.place().error("looking after dead letters", error)
+    }
+}
+
+fn parked() -> sea_orm::Select<dead_letters::Entity> {
+    dead_letters::Entity::find().filter(dead_letters::Column::ResolvedAt.is_null())
+}
