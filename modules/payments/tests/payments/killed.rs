@@ -13,9 +13,8 @@ use crate::support::{ledger, try_call};
 
 const FOLDER: &str = "BANYAN_TEST_SANDBOX";
 
-/// Not a test: the sandbox as a process of its own.
+/// Not a test: the sandbox as a process of its own, started by the test below; by itself there is nothing for it to do.
 #[tokio::test]
-#[ignore = "started by the test below"]
 async fn sandbox_process() {
     let Ok(folder) = std::env::var(FOLDER) else { return };
     let folder = PathBuf::from(folder);
@@ -42,7 +41,7 @@ async fn start(folder: &std::path::Path) -> (Process, String) {
     let address = folder.join("address");
     let _ = std::fs::remove_file(&address);
     let spawned = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "killed::sandbox_process", "--ignored"])
+        .args(["--exact", "killed::sandbox_process"])
         .env(FOLDER, folder)
         .stdout(Stdio::null())
         .spawn();
