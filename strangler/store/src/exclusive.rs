@@ -1,12 +1,17 @@
 //! Being the only one on a PostgreSQL database.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sea_orm::sqlx::{self, ConnectOptions, Connection, PgConnection};
 use tokio::task::JoinHandle;
 
 use crate::{Engine, StoreError, error::Place, postgres};
 
+/// How long somebody else may have the lock before they count as being there: of a process that was killed, the server keeps
+/// the session until it has noticed.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How often it is tried meanwhile.
+const AGAIN: Duration = Duration::from_millis(20);
 /// How often it is looked whether the lock still holds.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -18,7 +23,7 @@ pub struct Exclusive {
 }
 
 impl Exclusive {
-    /// Takes the lock called `name` in the database at `url`; `None` when another process has it.
+    /// Takes the lock called `name` in the database at `url`; `None` when another process has it and keeps it for 3 s.
     ///
     /// # Errors
     /// When the database cannot be reached.
@@ -28,11 +33,15 @@ impl Exclusive {
         let connect = connect.disable_statement_logging();
         let place = Place::new(Engine::Postgres, "", shown);
         let mut connection = connect.connect().await.map_err(|e| place.sqlx("connecting", &e))?;
-        let got = lock(&mut connection, name)
+        let began = Instant::now();
+        while !lock(&mut connection, name)
             .await
-            .map_err(|e| place.sqlx("locking the database", &e))?;
-        if !got {
-            return Ok(None);
+            .map_err(|e| place.sqlx("locking the database", &e))?
+        {
+            if began.elapsed() > PATIENCE {
+                return Ok(None);
+            }
+            tokio::time::sleep(AGAIN).await;
         }
         let name = name.to_owned();
         let keeper = tokio::spawn(async move {
