@@ -6,11 +6,15 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use strangler::{
     Principal, Scopes,
+    direct::STRANGLER_MODULE,
     gateway::{Authenticate, Authenticated, NotKnown},
     pool::Credentials,
 };
 
-use crate::identity::{KeyRing, Tokens, Verifier};
+use crate::{
+    identity::{KeyRing, Tokens, Verifier},
+    modules,
+};
 
 /// The bearer token of a request; an error when the header is there and is none.
 pub fn bearer(headers: &HeaderMap) -> Result<Option<&str>, String> {
@@ -68,11 +72,22 @@ impl InternalDoor {
     }
 }
 
+/// A module that calls others on its own account may do what it needs for that, and nothing else.
+fn of_module(name: &HeaderValue) -> Principal {
+    match name.to_str().map(modules::find) {
+        Ok(Ok(module)) => {
+            let scopes = module.acts.iter().map(|&scope| scope.into()).collect();
+            Principal::known(module.contract.name, Scopes::Some(scopes))
+        }
+        _ => Principal::ANYBODY,
+    }
+}
+
 impl Authenticate for InternalDoor {
     fn authenticate<'a>(&'a self, headers: &'a HeaderMap) -> Authenticated<'a> {
         let who = self.insider(headers).map(|who| match who {
             Insider::Operator => operator(),
-            Insider::Joined => Principal::ANYBODY,
+            Insider::Joined => headers.get(STRANGLER_MODULE).map_or(Principal::ANYBODY, of_module),
         });
         Authenticated::Now(who.map_err(Into::into))
     }

@@ -19,14 +19,17 @@ pub const CONTROL: &str = "strangler";
 /// # Errors
 /// A sentence that says what happened, where, and what to do next.
 pub async fn open(settings: &Settings, schema: &str) -> Result<Db, String> {
-    let db = connect(settings, schema, true).await?;
+    let db = connect(settings, schema, Worker::Monolith).await?;
     migrate(&db).await?;
     Ok(db)
 }
 
 /// Opens a module's schema in a process that joins. It makes nothing: data of its own would be other data than the
 /// monolith's, and what is written there would be lost when the module is taken back.
-pub async fn open_existing(settings: &Settings, schema: &str) -> Result<Db, String> {
+///
+/// # Errors
+/// A sentence that says what happened, where, and what to do next.
+pub async fn open_existing(settings: &Settings, schema: &str, worker: &str) -> Result<Db, String> {
     let url = url(settings, schema, false).await?;
     if let Some(file) = url.strip_prefix("sqlite:") {
         let path = percent_encoding::percent_decode_str(file).decode_utf8_lossy();
@@ -38,7 +41,7 @@ pub async fn open_existing(settings: &Settings, schema: &str) -> Result<Db, Stri
             ));
         }
     }
-    let db = connect(settings, schema, false).await?;
+    let db = connect(settings, schema, Worker::Joined(worker)).await?;
     migrate(&db).await?;
     Ok(db)
 }
@@ -73,13 +76,25 @@ pub async fn migrate(db: &Db) -> Result<u32, String> {
     db.migrate(list).await.map_err(|e| e.to_string())
 }
 
-/// Opens the schema as it is. `make` makes schema and role on PostgreSQL where they are missing.
-pub async fn connect(settings: &Settings, schema: &str, make: bool) -> Result<Db, String> {
-    let url = url(settings, schema, make).await?;
-    // There is one monolith (see `hold` and its data folder's lock): what it had leased when it was killed is its own.
-    let worker = make.then(|| "monolith".to_owned());
+/// Who opens a schema: its name as a holder of leases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Worker<'a> {
+    /// The monolith. There is one (see [`hold`] and its data folder's lock): what it had leased when it was killed is its
+    /// own. It makes schema and role on PostgreSQL where they are missing.
+    Monolith,
+    /// A process that joined, of this name.
+    Joined(&'a str),
+}
+
+/// Opens the schema as it is.
+pub async fn connect(settings: &Settings, schema: &str, worker: Worker<'_>) -> Result<Db, String> {
+    let url = url(settings, schema, worker == Worker::Monolith).await?;
+    let worker = match worker {
+        Worker::Monolith => "monolith",
+        Worker::Joined(name) => name,
+    };
     let options = DbOptions {
-        worker,
+        worker: Some(worker.to_owned()),
         ..DbOptions::default()
     };
     Db::open(&url, schema, options).await.map_err(|e| e.to_string())

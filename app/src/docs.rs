@@ -11,11 +11,11 @@ use utoipa_swagger_ui::{Config, serve};
 
 use std::sync::Arc;
 
-use crate::modules::{self, MODULES};
+use crate::modules::{MODULES, Module};
 
 /// The pages under `/docs`.
 pub fn router() -> Router {
-    let urls = MODULES.iter().map(|m| {
+    let urls = public().map(|m| {
         let (name, version) = (m.contract.name, m.contract.version);
         // Swagger UI's settings live as long as the process does.
         utoipa_swagger_ui::Url::new(format!("{name} v{version}").leak(), document_path(name, version).leak())
@@ -32,18 +32,22 @@ pub fn router() -> Router {
         )
 }
 
+/// The modules that the public address serves; the others' documents are on the internal one.
+fn public() -> impl Iterator<Item = &'static Module> {
+    MODULES.iter().filter(|m| m.public)
+}
+
 fn document_path(name: &str, version: u32) -> String {
     format!("/docs/openapi/{name}-v{version}.json")
 }
 
 async fn document(Path(document): Path<String>) -> Response {
-    let wanted = MODULES
-        .iter()
-        .find(|m| format!("{}-v{}.json", m.contract.name, m.contract.version) == document);
+    let wanted = public().find(|m| format!("{}-v{}.json", m.contract.name, m.contract.version) == document);
     match wanted {
         Some(module) => Json((module.contract.openapi)()).into_response(),
         None => {
-            let all = modules::names().join(", ");
+            let all: Vec<_> = public().map(|m| m.contract.name).collect();
+            let all = all.join(", ");
             (
                 StatusCode::NOT_FOUND,
                 format!("No such document; there is one for each of: {all}\n"),

@@ -13,6 +13,7 @@ pub mod identity;
 pub mod listener;
 pub mod modules;
 pub mod sample;
+pub mod sandbox;
 pub mod serve;
 pub mod settings;
 pub mod telemetry;

@@ -3,7 +3,7 @@
 use sea_orm_migration::{prelude::*, schema::*};
 
 pub(crate) fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-    vec![Box::new(Control0001)]
+    vec![Box::new(Control0001), Box::new(Control0002)]
 }
 
 struct Control0001;
@@ -52,5 +52,25 @@ impl MigrationTrait for Control0001 {
             .col(timestamp_with_time_zone("at"))
             .take();
         manager.create_table(marks).await
+    }
+}
+
+/// The epoch of a module's route.
+struct Control0002;
+
+impl MigrationName for Control0002 {
+    fn name(&self) -> &str {
+        "control_0002_route_epoch"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Control0002 {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let epoch = Table::alter()
+            .table("routes")
+            .add_column(big_integer("epoch").default(0))
+            .take();
+        manager.alter_table(epoch).await
     }
 }

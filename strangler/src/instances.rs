@@ -36,11 +36,21 @@ pub struct Registration {
     pub data: Option<Uuid>,
 }
 
+impl Registration {
+    /// Under which name the process holds leases.
+    pub fn worker(&self) -> String {
+        format!("instance-{}", self.id)
+    }
+}
+
 /// What the monolith answers to a heartbeat.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heartbeat {
     /// Whether the process is asked to finish what it accepted and end.
     pub stop: bool,
+    /// The epoch of the route, when the module's background work is the service's.
+    #[serde(default)]
+    pub turn: Option<i64>,
 }
 
 /// One registered process.
@@ -102,7 +112,8 @@ impl Registry {
         {
             known.seen();
             return Heartbeat {
-                stop: known.stop.load(Relaxed),
+                stop: known.is_ending(),
+                turn: None,
             };
         }
         tracing::info!(
@@ -128,13 +139,15 @@ impl Registry {
         self.write(|list| list.retain(|i| i.registration.id != id));
     }
 
-    /// Forgets processes that were silent for longer than `lost_after`.
-    pub fn forget_lost(&self, lost_after: Duration) {
+    /// Forgets processes that were silent for longer than `lost_after`, and says which.
+    pub fn forget_lost(&self, lost_after: Duration) -> Vec<Arc<Instance>> {
+        let mut forgotten = Vec::new();
         if self.list.load().iter().any(|i| i.silent_for() > lost_after) {
             self.write(|list| {
                 list.retain(|i| {
                     let lost = i.silent_for() > lost_after;
                     if lost {
+                        forgotten.push(i.clone());
                         let r = &i.registration;
                         tracing::warn!(
                             module = r.module,
@@ -147,6 +160,7 @@ impl Registry {
                 });
             });
         }
+        forgotten
     }
 
     fn write(&self, change: impl FnOnce(&mut Vec<Arc<Instance>>)) {
@@ -204,6 +218,7 @@ impl Registry {
             .filter(|i| i.registration.extracted.is_some())
             .collect();
         ours.iter().for_each(|i| i.stop.store(true, Relaxed));
+        self.changed.send_modify(|n| *n += 1);
         ours
     }
 

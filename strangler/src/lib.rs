@@ -12,6 +12,7 @@ pub mod clock;
 pub mod compare;
 pub mod contract;
 pub mod cx;
+pub mod direct;
 pub mod event;
 pub mod fault;
 pub mod gateway;

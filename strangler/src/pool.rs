@@ -155,49 +155,71 @@ impl Pool {
 
     async fn ask(&self, cx: &Cx, out: &Outbound<'_>, instance: &Instance) -> Result<Response<Incoming>, Fault> {
         let (module, url) = (self.contract.name, &instance.registration.url);
-        let uri: Uri = format!("{}{}", url.trim_end_matches('/'), out.target)
-            .parse()
-            .map_err(|e| {
-                Fault::new(
-                    FaultKind::Unavailable,
-                    format!("the service of {module} registered the address {url}: {e}"),
-                )
-            })?;
-        let mut request = Request::new(out.body.clone());
-        *request.method_mut() = out.method.clone();
-        *request.uri_mut() = uri;
-        *request.headers_mut() = out.headers.clone();
-
-        let left = cx.time_left().unwrap_or(Duration::MAX);
-        match tokio::time::timeout(self.limits.timeout.min(left), self.http.request(request)).await {
-            Ok(Ok(answer)) => Ok(answer),
-            // The caller's fault: nothing can be said against the instance, which has not seen a whole request either.
-            Ok(Err(_)) if let Some(why) = out.body.broke() => Err(match why {
-                Broke::TooLong => Fault::new(FaultKind::TooLarge, "the body is larger than is allowed"),
-                Broke::Off => Fault::new(FaultKind::Malformed, "the body broke off"),
-            }),
-            Ok(Err(error)) => {
+        let asked = exchange(&self.http, cx, out, (module, url), self.limits.timeout).await;
+        asked.map_err(|Failed { fault, gone }| {
+            if gone {
                 self.registry.set_healthy(instance, false);
-                let connecting = error.is_connect();
-                let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-                tracing::warn!(module, url, cause, trace_id = %cx.trace().id(), "a service cannot be reached");
-                let fault = Fault::new(
-                    FaultKind::Unreachable,
-                    format!("the service of {module} went away: {cause}"),
-                );
-                Err(if connecting { fault.harmless() } else { fault })
             }
-            Err(_) if left <= self.limits.timeout => Err(Fault::new(
-                FaultKind::TimedOut,
-                format!("the service of {module} did not answer within the request's budget"),
-            )),
-            Err(_) => {
-                let waited = self.limits.timeout.as_millis();
-                Err(Fault::new(
-                    FaultKind::Unreachable,
-                    format!("the service of {module} did not answer in {waited} ms"),
-                ))
-            }
+            fault
+        })
+    }
+}
+
+/// Why there is no answer.
+pub(crate) struct Failed {
+    pub(crate) fault: Fault,
+    /// Whether nobody is at that address, or whoever was there went away.
+    pub(crate) gone: bool,
+}
+
+/// One request to `url`, where `module` is served, and the beginning of its answer.
+pub(crate) async fn exchange(
+    http: &HttpClient,
+    cx: &Cx,
+    out: &Outbound<'_>,
+    (module, url): (&str, &str),
+    timeout: Duration,
+) -> Result<Response<Incoming>, Failed> {
+    let failed = |kind, detail: String| Failed {
+        fault: Fault::new(kind, detail),
+        gone: false,
+    };
+    let uri: Uri = format!("{}{}", url.trim_end_matches('/'), out.target)
+        .parse()
+        .map_err(|e| {
+            let detail = format!("the service of {module} registered the address {url}: {e}");
+            failed(FaultKind::Unavailable, detail)
+        })?;
+    let mut request = Request::new(out.body.clone());
+    *request.method_mut() = out.method.clone();
+    *request.uri_mut() = uri;
+    *request.headers_mut() = out.headers.clone();
+
+    let left = cx.time_left().unwrap_or(Duration::MAX);
+    match tokio::time::timeout(timeout.min(left), http.request(request)).await {
+        Ok(Ok(answer)) => Ok(answer),
+        // The caller's fault: nothing can be said against the service, which has not seen a whole request either.
+        Ok(Err(_)) if let Some(why) = out.body.broke() => Err(match why {
+            Broke::TooLong => failed(FaultKind::TooLarge, "the body is larger than is allowed".to_owned()),
+            Broke::Off => failed(FaultKind::Malformed, "the body broke off".to_owned()),
+        }),
+        Ok(Err(error)) => {
+            let connecting = error.is_connect();
+            let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+            tracing::warn!(module, url, cause, trace_id = %cx.trace().id(), "a service cannot be reached");
+            let detail = format!("the service of {module} went away: {cause}");
+            let fault = Fault::new(FaultKind::Unreachable, detail);
+            let fault = if connecting { fault.harmless() } else { fault };
+            Err(Failed { fault, gone: true })
+        }
+        Err(_) if left <= timeout => Err(failed(
+            FaultKind::TimedOut,
+            format!("the service of {module} did not answer within the request's budget"),
+        )),
+        Err(_) => {
+            let waited = timeout.as_millis();
+            let detail = format!("the service of {module} did not answer in {waited} ms");
+            Err(failed(FaultKind::Unreachable, detail))
         }
     }
 }

@@ -17,6 +17,7 @@ use std::{
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use crate::{BoxFuture, Clock, Contract, Kind};
 
@@ -50,6 +51,23 @@ impl Stage {
     pub fn needs_service(self) -> bool {
         self != Self::Local
     }
+
+    /// Who does the module's background work: relay, subscriptions, saga steps, timers.
+    pub fn worker(self) -> Side {
+        match self {
+            Self::Local | Self::Shadow => Side::Monolith,
+            Self::Remote => Side::Service,
+        }
+    }
+}
+
+/// One of the two sides of a module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The monolith.
+    Monolith,
+    /// The processes that were extracted.
+    Service,
 }
 
 impl fmt::Display for Stage {
@@ -132,6 +150,9 @@ pub struct ModuleRoutes {
     pub module: Route,
     /// Operations with a route of their own, by index.
     pub operations: BTreeMap<usize, Route>,
+    /// Raised by each flip that hands the background work over: of two sides that both believe it to be theirs, the one
+    /// with the larger epoch is right.
+    pub epoch: i64,
 }
 
 impl ModuleRoutes {
@@ -145,18 +166,20 @@ pub struct RouteTable {
     contract: &'static Contract,
     bytes: Box<[AtomicU8]>,
     routes: ArcSwap<ModuleRoutes>,
+    monolith: watch::Sender<Option<i64>>,
+    service: watch::Sender<Option<i64>>,
 }
 
 impl RouteTable {
-    /// Everything local.
+    /// Everything local. Nobody does background work before routes are [`set`](Self::set).
     pub fn new(contract: &'static Contract) -> Self {
-        let table = Self {
+        Self {
             contract,
             bytes: contract.operations.iter().map(|_| AtomicU8::new(LOCAL)).collect(),
             routes: ArcSwap::default(),
-        };
-        table.set(ModuleRoutes::default());
-        table
+            monolith: watch::Sender::new(None),
+            service: watch::Sender::new(None),
+        }
     }
 
     /// The contract these are the routes of.
@@ -173,6 +196,14 @@ impl RouteTable {
     /// The route of one operation.
     pub fn route(&self, index: usize) -> Route {
         self.routes.load().of(index)
+    }
+
+    /// When it is this side's turn to do the background work: the epoch of the route then, else `None`.
+    pub fn turn(&self, side: Side) -> watch::Receiver<Option<i64>> {
+        match side {
+            Side::Monolith => self.monolith.subscribe(),
+            Side::Service => self.service.subscribe(),
+        }
     }
 
     /// All routes as they are now.
@@ -192,6 +223,14 @@ impl RouteTable {
                 Stage::Remote => false,
             };
             self.bytes[index].store(if local { LOCAL } else { LOOK }, Ordering::Release);
+        }
+        // First one side stops, then the other begins.
+        let worker = routes.module.stage.worker();
+        let turn = |side| (worker == side).then_some(routes.epoch);
+        let mut sides = [(&self.monolith, Side::Monolith), (&self.service, Side::Service)];
+        sides.sort_by_key(|&(_, side)| worker == side);
+        for (sender, side) in sides {
+            sender.send_if_modified(|now| std::mem::replace(now, turn(side)) != turn(side));
         }
     }
 }
@@ -231,18 +270,27 @@ pub struct AuditEntry {
     pub why: Option<String>,
 }
 
+/// A route as it is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The route.
+    pub route: Route,
+    /// [`ModuleRoutes::epoch`], with a module's own route; 0 with an operation's.
+    pub epoch: i64,
+}
+
 /// Where routes and audit trail are kept. Both are written in one transaction, or neither.
 pub trait RouteStore: Send + Sync + 'static {
     /// Writes a route (`None`: removes it, so that the operation inherits) and the line that says so.
     fn save<'a>(
         &'a self,
         target: &'a str,
-        route: Option<Route>,
+        stored: Option<Stored>,
         entry: &'a AuditEntry,
     ) -> BoxFuture<'a, Result<(), String>>;
 
     /// Every route that was written, by target.
-    fn load(&self) -> BoxFuture<'_, Result<Vec<(String, Route)>, String>>;
+    fn load(&self) -> BoxFuture<'_, Result<Vec<(String, Stored)>, String>>;
 }
 
 /// Why a change was not made.
@@ -282,9 +330,9 @@ impl Switchboard {
         let stored = store.load().await?;
         for table in &tables {
             let mut routes = ModuleRoutes::default();
-            for (target, route) in &stored {
+            for (target, Stored { route, epoch }) in &stored {
                 match find(std::slice::from_ref(table), target) {
-                    Ok((_, None)) => routes.module = *route,
+                    Ok((_, None)) => (routes.module, routes.epoch) = (*route, *epoch),
                     Ok((_, Some(index))) => _ = routes.operations.insert(index, *route),
                     Err(_) => {}
                 }
@@ -335,7 +383,10 @@ impl Switchboard {
             allowed(table.contract, after.stage).map_err(Refusal::Refused)?;
         }
         match (index, after) {
-            (None, Some(route)) => routes.module = route,
+            (None, Some(route)) => {
+                routes.epoch += i64::from(route.stage.worker() != before.stage.worker());
+                routes.module = route;
+            }
             (Some(i), Some(route)) => _ = routes.operations.insert(i, route),
             (Some(i), None) => _ = routes.operations.remove(&i),
             (None, None) => {
@@ -355,8 +406,10 @@ impl Switchboard {
             to: name(after),
             why: change.why.clone(),
         };
+        let epoch = if index.is_none() { routes.epoch } else { 0 };
+        let stored = after.map(|route| Stored { route, epoch });
         self.store
-            .save(&change.target, after, &entry)
+            .save(&change.target, stored, &entry)
             .await
             .map_err(Refusal::Failed)?;
         table.set(routes);

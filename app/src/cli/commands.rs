@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     control::{ModuleStatus, Status},
-    databases::{self, CONTROL},
+    databases::{self, CONTROL, Worker},
     modules::{self, MODULES},
 };
 
@@ -300,7 +300,7 @@ pub(super) async fn migrate(args: Json, global: &Global) -> Result<(), Failure> 
     })?;
     let mut done = Vec::new();
     for schema in std::iter::once(CONTROL).chain(MODULES.iter().map(|m| m.contract.name)) {
-        let db = databases::connect(&settings, schema, true)
+        let db = databases::connect(&settings, schema, Worker::Monolith)
             .await
             .map_err(Failure::Failed)?;
         let applied = databases::migrate(&db).await.map_err(Failure::Failed)?;

@@ -112,6 +112,9 @@ enum Command {
     /// The settings: whether they are right, and what is in force
     #[command(subcommand)]
     Config(commands::ConfigCommand),
+    /// Stand-ins for third parties, to try things out
+    #[command(subcommand)]
+    Sandbox(serving::SandboxCommand),
     /// Brings every schema up to date, and makes schemas and roles on PostgreSQL
     Migrate(output::Json),
 }
@@ -130,7 +133,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(command: Command, global: &Global) -> Result<(), Failure> {
-    let several = matches!(command, Command::Serve(_));
+    let several = matches!(command, Command::Serve(_) | Command::Sandbox(_));
     let mut runtime = if several {
         tokio::runtime::Builder::new_multi_thread()
     } else {
@@ -151,6 +154,7 @@ fn run(command: Command, global: &Global) -> Result<(), Failure> {
             Command::Openapi(args) => commands::openapi(args),
             Command::Keys(command) => commands::keys(command, global).await,
             Command::Config(command) => commands::config(command, global),
+            Command::Sandbox(command) => serving::sandbox(command, global).await,
             Command::Migrate(args) => commands::migrate(args, global).await,
         }
     });

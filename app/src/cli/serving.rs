@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
 use super::{Failure, Global, output, settings};
 use crate::{
@@ -31,6 +31,37 @@ pub(super) struct ServeArgs {
     advertise: Option<String>,
     #[arg(long, hide = true, requires = "only")]
     extracted: Option<chrono::DateTime<chrono::Utc>>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SandboxCommand {
+    /// The payment provider's: a real HTTP server with its ledger on disk
+    #[command(
+        after_help = "Tokens: tok_ok pays, tok_declined does not, tok_slow takes 2 s, tok_flaky fails some calls.
+GET /ledger shows what was paid.
+
+Example:
+  banyan sandbox payments --listen 127.0.0.1:9090 --data sandbox
+  BANYAN_MODULES__PAYMENTS__PROVIDER_URL=http://127.0.0.1:9090 banyan serve"
+    )]
+    Payments(SandboxArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SandboxArgs {
+    /// Where to listen
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
+    listen: SocketAddr,
+}
+
+pub(super) async fn sandbox(command: SandboxCommand, global: &Global) -> Result<(), Failure> {
+    let SandboxCommand::Payments(args) = command;
+    // Its own folder: it is no part of the system, and has no settings.
+    let data = global.data.clone().unwrap_or_else(|| "sandbox".into());
+    let ready = |address| output::message(&format!("The payment sandbox is ready: http://{address}/ledger"));
+    crate::sandbox::alone(args.listen, &data, ready)
+        .await
+        .map_err(Failure::Failed)
 }
 
 pub(super) async fn serve(args: ServeArgs, global: &Global) -> Result<(), Failure> {

@@ -305,10 +305,35 @@ async fn merge_back(
     Ok(Json(Ended { ended }))
 }
 
+/// What a process says beside its registration.
+#[derive(Deserialize)]
+struct Beat {
+    /// The turn it knows of: a number, or `none`. The answer then waits for news.
+    seen: Option<String>,
+    /// For how long at most.
+    #[serde(default)]
+    wait_ms: u64,
+}
+
+impl Beat {
+    fn seen(self) -> Result<Option<(Option<i64>, Duration)>, ControlProblem> {
+        let wait = Duration::from_millis(self.wait_ms).min(WAIT);
+        match self.seen.as_deref() {
+            None => Ok(None),
+            Some("none") => Ok(Some((None, wait))),
+            Some(epoch) => match epoch.parse() {
+                Ok(epoch) => Ok(Some((Some(epoch), wait))),
+                Err(_) => Err(unknown("`seen` is a number, or none".to_owned())),
+            },
+        }
+    }
+}
+
 async fn heartbeat(
     _: AnyInsider,
     State(control): State<Arc<Control>>,
     Path(id): Path<String>,
+    Query(beat): Query<Beat>,
     Body(registration): Body<Registration>,
 ) -> Result<Json<Heartbeat>, ControlProblem> {
     if registration.id.to_string() != id {
@@ -317,7 +342,7 @@ async fn heartbeat(
     if !is_address(&registration.url) {
         return Err(unknown("the url is no address of the form http://host:port".to_owned()));
     }
-    Ok(Json(control.heartbeat(registration).await?))
+    Ok(Json(control.heartbeat(registration, beat.seen()?).await?))
 }
 
 /// Whether this is `http://host:port` and nothing more: no path, and no password that everybody would be shown.

@@ -50,8 +50,9 @@ pub struct Extracted {
 }
 
 impl Extractor {
-    /// Starts a process that serves `contract` and waits until it is registered and healthy. `database` is the address of
-    /// the module's own database, which is all that it learns of ours; `stamp` says which one it is.
+    /// Starts a process that serves `contract` and waits until it is registered and healthy. `variables` are the module's
+    /// own settings, the address of its database among them, which is all that it learns of ours; `stamp` says which one it
+    /// is. Answers the process too: whoever has it collects its exit status.
     ///
     /// # Errors
     /// A sentence with what the process said last, when it ended; or that it is not healthy in time (it is ended then).
@@ -59,12 +60,12 @@ impl Extractor {
         &self,
         registry: &Registry,
         contract: &Contract,
-        database: &str,
+        variables: &[(&str, String)],
         stamp: DateTime<Utc>,
-    ) -> Result<Extracted, String> {
+    ) -> Result<(Extracted, Arc<Instance>, Child), String> {
         let _turn = self.turn.lock().await;
         let module = contract.name;
-        let (mut child, log) = self.spawn(module, database, stamp)?;
+        let (mut child, log) = self.spawn(module, variables, stamp)?;
         let pid = child.id().ok_or("the process ended at once")?;
         let mut changes = registry.changes();
         let healthy = async {
@@ -93,16 +94,20 @@ impl Extractor {
                 return Err(format!("the process for {module} was not healthy after {seconds} s and was ended; see {}", log.display()));
             }
         };
-        // It goes on when we end; while we are there, somebody has to collect its exit status.
-        tokio::spawn(async move { child.wait().await });
-        Ok(Extracted {
+        let extracted = Extracted {
             pid,
             url: instance.registration.url.clone(),
             log,
-        })
+        };
+        Ok((extracted, instance, child))
     }
 
-    fn spawn(&self, module: &str, database: &str, stamp: DateTime<Utc>) -> Result<(Child, PathBuf), String> {
+    fn spawn(
+        &self,
+        module: &str,
+        variables: &[(&str, String)],
+        stamp: DateTime<Utc>,
+    ) -> Result<(Child, PathBuf), String> {
         let program = std::env::current_exe().map_err(|e| format!("cannot tell where this program is: {e}"))?;
         let folder = self.data.join("logs");
         std::fs::create_dir_all(&folder).map_err(|e| format!("cannot make {}: {e}", folder.display()))?;
@@ -127,10 +132,10 @@ impl Extractor {
                 &stamp.to_rfc3339(),
             ])
             .env("BANYAN_DATA__FOLDER", &self.data)
-            .env(
-                format!("BANYAN_MODULES__{}__DATABASE_URL", module.to_uppercase()),
-                database,
-            )
+            .envs(variables.iter().map(|(name, value)| {
+                let name = format!("BANYAN_MODULES__{}__{name}", module.to_uppercase());
+                (name, value)
+            }))
             .env_remove("BANYAN_DATABASE__URL")
             .env_remove("BANYAN_DATABASE__URL_FILE")
             .env_remove("BANYAN_OPERATOR_TOKEN")

@@ -16,18 +16,20 @@ pub use store::ControlStore;
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use strangler::{
     Clock, Contract, Principal, Serve, Switch, SystemClock,
-    instances::{self, Heartbeat, Registration, Registry},
+    instances::{self, Heartbeat, Instance, Registration, Registry},
     pool::Pool,
-    routes::{AuditEntry, Change, Refusal, Route, Stage, Switchboard},
+    routes::{AuditEntry, Change, Refusal, Route, Side, Stage, Switchboard},
 };
-use strangler_store::Db;
+use strangler_store::{Db, LeaseInfo, StoreError};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
@@ -40,6 +42,8 @@ use crate::{
 pub struct Running {
     /// Its contract.
     pub contract: &'static Contract,
+    /// Whether the public address serves it.
+    pub public: bool,
     /// Its data.
     pub db: Db,
     /// Which data that is: the incarnation of its event log.
@@ -74,6 +78,8 @@ pub struct Control {
     pub started: Instant,
     /// The modules that are being merged back at this moment.
     pub merging: Mutex<BTreeSet<&'static str>>,
+    /// Cancelled when this process is asked to stop.
+    pub stop: CancellationToken,
 }
 
 impl Control {
@@ -107,7 +113,28 @@ impl Control {
             instances::ready(&self.registry, contract.name, contract.version)
                 .map_err(|why| format!("{} cannot go to `{stage}`: {why}", contract.name))
         };
-        self.switchboard.change(change, by, allowed).await
+        let entry = self.switchboard.change(change, by, allowed).await?;
+        if let Ok(running) = self.module(&change.target) {
+            hand_over(running).await;
+        }
+        Ok(entry)
+    }
+
+    /// After a start: work that the other side has got meanwhile is not left with whoever had it before.
+    pub async fn settle(&self) {
+        for running in &self.modules {
+            hand_over(running).await;
+        }
+    }
+
+    /// The work of a process that is gone: others need not wait until its leases expire.
+    pub async fn inherit(&self, gone: &Instance) {
+        let registration = &gone.registration;
+        let Ok(running) = self.module(&registration.module) else {
+            return;
+        };
+        let holder = registration.worker();
+        revoke(running, |lease| lease.holder == holder).await;
     }
 
     /// Puts a module back to `local` and ends every process that `extract` started for it, those included that cannot be
@@ -176,11 +203,29 @@ impl Control {
                 .await
                 .map_err(Refusal::Failed)?;
             let stamp = control.next_stamp(&module).await.map_err(Refusal::Failed)?;
+            let mut variables = vec![("DATABASE_URL", database)];
+            let own = control.settings.modules.get(&module);
+            variables.extend(own.and_then(|own| Some(("PROVIDER_URL", own.provider_url.clone()?))));
             let started = control
                 .extractor
-                .start(&control.registry, running.contract, &database, stamp)
+                .start(&control.registry, running.contract, &variables, stamp)
                 .await;
-            started.map_err(Refusal::Failed)
+            let (extracted, instance, mut child) = started.map_err(Refusal::Failed)?;
+            // It goes on when we end; while we are there, somebody has to collect its exit status.
+            let watching = control.clone();
+            tokio::spawn(async move {
+                let ended = child.wait().await;
+                let r = &instance.registration;
+                tracing::info!(
+                    module = r.module,
+                    pid = r.pid,
+                    ?ended,
+                    "a process that was extracted ended"
+                );
+                watching.registry.leave(r.id);
+                watching.inherit(&instance).await;
+            });
+            Ok(extracted)
         })
         .await
     }
@@ -189,7 +234,13 @@ impl Control {
     ///
     /// # Errors
     /// A process that serves other data is refused.
-    pub async fn heartbeat(&self, registration: Registration) -> Result<Heartbeat, Refusal> {
+    ///
+    /// With `seen`, the turn that the process knows of, the answer waits until there is news, or for the given time.
+    pub async fn heartbeat(
+        &self,
+        registration: Registration,
+        seen: Option<(Option<i64>, Duration)>,
+    ) -> Result<Heartbeat, Refusal> {
         let running = self.module(&registration.module).map_err(Refusal::Wrong)?;
         if registration.data.is_some_and(|data| data != running.data) {
             return Err(Refusal::Refused(format!(
@@ -204,7 +255,7 @@ impl Control {
             let merged = merged.map_err(|e| Refusal::Failed(e.to_string()))?;
             let known = self.registry.all().iter().any(|i| i.registration.id == registration.id);
             if !known && merged.is_some_and(|merged| stamp <= merged) {
-                return Ok(Heartbeat { stop: true });
+                return Ok(Heartbeat { stop: true, turn: None });
             }
         }
         if self.registry.of(&registration.module).len() >= INSTANCES {
@@ -217,7 +268,39 @@ impl Control {
                 return Err(Refusal::Refused(why));
             }
         }
-        Ok(self.registry.heartbeat(registration))
+        let id = registration.id;
+        self.registry.heartbeat(registration);
+        let mut turn = running.switch.routes().turn(Side::Service);
+        let mut changes = self.registry.changes();
+        if let Some((seen, patience)) = seen {
+            let news = async {
+                while self.answer_to(id, &mut turn)
+                    == (Heartbeat {
+                        stop: false,
+                        turn: seen,
+                    })
+                {
+                    tokio::select! {
+                        _ = turn.changed() => {}
+                        _ = changes.changed() => {}
+                    }
+                }
+            };
+            tokio::select! {
+                _ = tokio::time::timeout(patience, news) => {}
+                () = self.stop.cancelled() => {}
+            }
+        }
+        Ok(self.answer_to(id, &mut turn))
+    }
+
+    fn answer_to(&self, id: Uuid, turn: &mut watch::Receiver<Option<i64>>) -> Heartbeat {
+        let all = self.registry.all();
+        let instance = all.iter().find(|i| i.registration.id == id);
+        Heartbeat {
+            stop: instance.is_some_and(|i| i.is_ending()),
+            turn: *turn.borrow_and_update(),
+        }
     }
 
     /// A time later than every one before, whatever the clock does: what came first is told by it.
@@ -238,6 +321,28 @@ impl Control {
     /// The clock.
     pub fn clock(&self) -> Arc<SystemClock> {
         Arc::new(SystemClock)
+    }
+}
+
+/// Sees to it that nobody works in the background any more under an older route than the one in force: whoever has a lease
+/// loses it, after the transaction it may be in. Whoever has not heard of the flip yet gets none either.
+async fn hand_over(running: &Running) {
+    let epoch = running.switch.routes().all().epoch;
+    revoke(running, |lease| lease.route < epoch).await;
+}
+
+/// Takes leases away from whoever has them.
+async fn revoke(running: &Running, which: impl Fn(&LeaseInfo) -> bool) {
+    let (leases, epoch) = (running.db.leases(), running.switch.routes().all().epoch);
+    let revoked = async {
+        for lease in leases.list().await?.iter().filter(|lease| which(lease)) {
+            leases.revoke(&lease.name, epoch).await?;
+        }
+        Ok::<_, StoreError>(())
+    };
+    if let Err(error) = revoked.await {
+        // Nothing is lost by that: a lease of an older route is taken by whoever has the newer one.
+        tracing::warn!(module = running.contract.name, %error, "background work is handed over later");
     }
 }
 

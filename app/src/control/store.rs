@@ -5,7 +5,7 @@ use sea_orm::{ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait, QueryOrder,
 use serde::Serialize;
 use strangler::{
     BoxFuture, Cx,
-    routes::{AuditEntry, Route, RouteStore},
+    routes::{AuditEntry, Route, RouteStore, Stored},
 };
 use strangler_store::{Db, Query, StoreError, Write};
 
@@ -20,6 +20,7 @@ mod routes {
         pub target: String,
         pub stage: String,
         pub fallback: String,
+        pub epoch: i64,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -72,14 +73,14 @@ mod marks {
 #[derive(Serialize)]
 struct PutRoute {
     target: String,
-    route: Option<Route>,
+    route: Option<(Route, i64)>,
 }
 
 impl Write for PutRoute {
     const NAME: &'static str = "put-route";
 
     async fn run<C: ConnectionTrait>(self, connection: &C) -> Result<(), DbErr> {
-        let Some(Route { stage, fallback }) = self.route else {
+        let Some((Route { stage, fallback }, epoch)) = self.route else {
             return routes::Entity::delete_by_id(self.target)
                 .exec(connection)
                 .await
@@ -89,9 +90,10 @@ impl Write for PutRoute {
             target: Set(self.target),
             stage: Set(stage.name().to_owned()),
             fallback: Set(fallback.name().to_owned()),
+            epoch: Set(epoch),
         };
         let replace = OnConflict::column(routes::Column::Target)
-            .update_columns([routes::Column::Stage, routes::Column::Fallback])
+            .update_columns([routes::Column::Stage, routes::Column::Fallback, routes::Column::Epoch])
             .to_owned();
         routes::Entity::insert(row)
             .on_conflict(replace)
@@ -137,11 +139,14 @@ struct AllRoutes;
 
 impl Query for AllRoutes {
     const NAME: &'static str = "all-routes";
-    type Answer = Vec<(String, String, String)>;
+    type Answer = Vec<(String, String, String, i64)>;
 
     async fn run<C: ConnectionTrait>(self, connection: &C) -> Result<Self::Answer, DbErr> {
         let rows = routes::Entity::find().all(connection).await?;
-        Ok(rows.into_iter().map(|r| (r.target, r.stage, r.fallback)).collect())
+        Ok(rows
+            .into_iter()
+            .map(|r| (r.target, r.stage, r.fallback, r.epoch))
+            .collect())
     }
 }
 
@@ -317,7 +322,7 @@ impl RouteStore for ControlStore {
     fn save<'a>(
         &'a self,
         target: &'a str,
-        route: Option<Route>,
+        stored: Option<Stored>,
         entry: &'a AuditEntry,
     ) -> BoxFuture<'a, Result<(), String>> {
         Box::pin(async move {
@@ -325,7 +330,7 @@ impl RouteStore for ControlStore {
                 let mut uow = self.db.begin(&Self::cx()).await?;
                 uow.put(PutRoute {
                     target: target.to_owned(),
-                    route,
+                    route: stored.map(|stored| (stored.route, stored.epoch)),
                 });
                 uow.put(AddAudit(entry.clone()));
                 uow.commit().await
@@ -335,7 +340,7 @@ impl RouteStore for ControlStore {
         })
     }
 
-    fn load(&self) -> BoxFuture<'_, Result<Vec<(String, Route)>, String>> {
+    fn load(&self) -> BoxFuture<'_, Result<Vec<(String, Stored)>, String>> {
         Box::pin(async move {
             let rows = self
                 .db
@@ -343,12 +348,12 @@ impl RouteStore for ControlStore {
                 .find(AllRoutes)
                 .await
                 .map_err(|e| e.to_string())?;
-            let read = |(target, stage, fallback): (String, String, String)| {
+            let read = |(target, stage, fallback, epoch): (String, String, String, i64)| {
                 let route = Route {
                     stage: stage.parse()?,
                     fallback: fallback.parse()?,
                 };
-                Ok((target, route))
+                Ok((target, Stored { route, epoch }))
             };
             rows.into_iter()
                 .map(read)

@@ -3,7 +3,11 @@
 //! It opens one address and its own schema, believes only tokens that the monolith signed for its module, outlives the
 //! monolith and registers again when that is back.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -11,12 +15,15 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use strangler::{
-    Clock, ModuleStats, SystemClock,
+    Clock, ModuleStats, SystemClock, Transport,
     body::Outgoing,
+    direct::Direct,
     gateway::{Edge, Gateway, GatewayLimits, Mount},
     instances::{Heartbeat, Registration},
-    pool::{HttpClient, http_client},
+    pool::{HttpClient, PoolLimits, http_client},
 };
+use strangler_store::{Db, EventLog, Turn};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{Background, asked_to_stop, monolith::reachable, probes::Probes};
@@ -26,7 +33,8 @@ use crate::{
     databases,
     identity::{FetchJwks, Token, Verifier},
     listener::{AnyBody, bind, serve},
-    modules::{self, Module},
+    modules::{self, Ground, MODULES, Module, Peers, Started},
+    sandbox,
     settings::Settings,
 };
 
@@ -55,20 +63,30 @@ const PATIENCE: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// A sentence that says why it cannot start.
-pub async fn join(settings: Settings, options: JoinOptions, ready: impl FnOnce(SocketAddr)) -> Result<(), String> {
+pub async fn join(mut settings: Settings, options: JoinOptions, ready: impl FnOnce(SocketAddr)) -> Result<(), String> {
     let module: &'static Module = modules::find(&options.module)?;
     let contract = module.contract;
     let listener = bind(options.listen, "--listen").await?;
     let address = listener.local_addr().map_err(|e| e.to_string())?;
-    let db = databases::open_existing(&settings, contract.name).await?;
-    let stats = Arc::new(ModuleStats::new(contract.operations.len()));
-    let server = (module.start)(db.clone(), stats);
-
+    let mut registration = Registration {
+        id: uuid::Uuid::new_v7(uuid::Timestamp::now(uuid::ContextV7::new())),
+        module: contract.name.to_owned(),
+        contract: contract.version,
+        url: String::new(),
+        pid: std::process::id(),
+        extracted: options.extracted,
+        data: None,
+    };
+    let db = databases::open_existing(&settings, contract.name, &registration.worker()).await?;
+    registration.data = Some(databases::incarnation(&db).await?);
     let monolith = Arc::new(Monolith {
         base: options.monolith.trim_end_matches('/').to_owned(),
-        token: options.token,
+        authorization: authorization(&options.token)?,
         http: http_client(),
     });
+    sandbox::find(&mut settings);
+    let started = start(module, &db, &settings, &monolith)?;
+    let server = started.server;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let verifier = Arc::new(Verifier::new(contract.name, monolith.clone().fetch_keys(), clock));
     let limits = GatewayLimits {
@@ -98,24 +116,23 @@ pub async fn join(settings: Settings, options: JoinOptions, ready: impl FnOnce(S
     );
     probes.started();
     ready(address);
-    let registration = Registration {
-        id: uuid::Uuid::new_v7(uuid::Timestamp::now(uuid::ContextV7::new())),
-        module: contract.name.to_owned(),
-        contract: contract.version,
-        url: options
-            .advertise
-            .unwrap_or_else(|| format!("http://{}", reachable(address))),
-        pid: std::process::id(),
-        extracted: options.extracted,
-        data: Some(databases::incarnation(&db).await?),
-    };
+    registration.url = options
+        .advertise
+        .unwrap_or_else(|| format!("http://{}", reachable(address)));
     tracing::info!(module = contract.name, %address, url = registration.url, "the service is ready");
-    let (told, life) = (CancellationToken::new(), settings.instances.heartbeat);
+    let (told, turn) = (CancellationToken::new(), watch::Sender::new(None));
+    let mine = || Turn::following(turn.subscribe());
+    let (relay, relaying) = (db.relay().with_turn(mine()), stop.clone());
+    background.run(async move { relay.run(relaying.cancelled()).await });
+    for work in started.work {
+        background.run(work(mine(), stop.clone()));
+    }
     let heartbeat = {
         let (monolith, registration, told, stop) = (monolith.clone(), registration.clone(), told.clone(), stop.clone());
+        let every = settings.instances.heartbeat;
         async move {
             tokio::select! {
-                () = beat(&monolith, &registration, life, told) => {}
+                () = beat(&monolith, &registration, every, turn, told) => {}
                 () = stop.cancelled() => {}
             }
         }
@@ -169,18 +186,66 @@ async fn answer(gateway: Arc<Gateway>, probes: Probes, request: Request<Incoming
     page.map(AnyBody::Page)
 }
 
-/// Registers, again and again: a monolith that was restarted learns of us by the next heartbeat.
-async fn beat(monolith: &Monolith, registration: &Registration, every: Duration, told: CancellationToken) {
+/// Starts the module, with the others reached over the monolith's internal address.
+fn start(module: &'static Module, db: &Db, settings: &Settings, monolith: &Monolith) -> Result<Started, String> {
+    let contract = module.contract;
+    let limits = PoolLimits {
+        timeout: settings.public.budget,
+        in_flight: settings.remote.in_flight,
+    };
+    let who = (contract.name, monolith.authorization.clone());
+    let way: Arc<dyn Transport> = Arc::new(Direct::new(&monolith.base, monolith.http.clone(), who, limits));
+    let mut peers = Peers::default();
+    MODULES.iter().for_each(|other| (other.reach)(&mut peers, way.clone()));
+    (module.start)(&Ground {
+        db: db.clone(),
+        stats: Arc::new(ModuleStats::new(contract.operations.len())),
+        peers: &peers,
+        log: &|name| Ok(monolith.log(name)),
+        settings,
+    })
+}
+
+/// Registers, again and again: a monolith that was restarted learns of us by the next heartbeat. The monolith answers when
+/// there is news, so that a flip is known at once. Ends when we are told to.
+async fn beat(
+    monolith: &Monolith,
+    registration: &Registration,
+    every: Duration,
+    turn: watch::Sender<Option<i64>>,
+    told: CancellationToken,
+) {
     let mut away = false;
+    // What it knows that we know.
+    let mut seen = None;
     loop {
-        match monolith.heartbeat(registration).await {
-            Ok(Heartbeat { stop: true }) => return told.cancel(),
-            Ok(_) => {
+        let began = Instant::now();
+        match monolith.heartbeat(registration, seen, every).await {
+            Ok(Heartbeat { stop: true, .. }) => return told.cancel(),
+            Ok(Heartbeat { turn: now, .. }) => {
                 if std::mem::take(&mut away) {
                     tracing::info!(monolith = monolith.base, "the monolith is back: registered again");
                 }
+                let news = seen != Some(now);
+                seen = Some(now);
+                if turn.send_if_modified(|turn| std::mem::replace(turn, now) != now) {
+                    let whose = if now.is_some() {
+                        "this process's"
+                    } else {
+                        "the monolith's"
+                    };
+                    tracing::info!(
+                        module = registration.module,
+                        epoch = now,
+                        "the background work is {whose}"
+                    );
+                }
+                if news {
+                    continue;
+                }
             }
             Err(why) => {
+                seen = None;
                 if !std::mem::replace(&mut away, true) {
                     tracing::warn!(
                         monolith = monolith.base,
@@ -190,25 +255,35 @@ async fn beat(monolith: &Monolith, registration: &Registration, every: Duration,
                 }
             }
         }
-        tokio::time::sleep(every).await;
+        tokio::time::sleep(every.saturating_sub(began.elapsed())).await;
     }
 }
 
 /// The monolith, as a joined process knows it.
 struct Monolith {
     base: String,
-    token: Token,
+    authorization: HeaderValue,
     http: HttpClient,
 }
 
+fn authorization(token: &Token) -> Result<HeaderValue, String> {
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose())).map_err(|e| e.to_string())?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
 impl Monolith {
-    async fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, String> {
-        let mut token = HeaderValue::from_str(&format!("Bearer {}", self.token.expose())).map_err(|e| e.to_string())?;
-        token.set_sensitive(true);
+    /// The event log of a module.
+    fn log(&self, module: &str) -> Arc<dyn EventLog> {
+        let _ = module;
+        panic!("waits")
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Bytes, patience: Duration) -> Result<Bytes, String> {
         let request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base))
-            .header(header::AUTHORIZATION, token)
+            .header(header::AUTHORIZATION, self.authorization.clone())
             .header(header::CONTENT_TYPE, "application/json")
             .body(Outgoing::Full(body))
             .map_err(|e| e.to_string())?;
@@ -234,21 +309,30 @@ impl Monolith {
                 _ => format!("it answered {status}: {}", String::from_utf8_lossy(&body)),
             })
         };
-        tokio::time::timeout(PATIENCE, answer)
+        tokio::time::timeout(patience, answer)
             .await
             .unwrap_or_else(|_| Err("it did not answer in time".to_owned()))
     }
 
-    async fn heartbeat(&self, registration: &Registration) -> Result<Heartbeat, String> {
+    async fn heartbeat(
+        &self,
+        registration: &Registration,
+        seen: Option<Option<i64>>,
+        wait: Duration,
+    ) -> Result<Heartbeat, String> {
         let body = serde_json::to_vec(registration).map_err(|e| e.to_string())?;
-        let path = format!("/control/v1/instances/{}", registration.id);
-        let answer = self.ask(Method::PUT, &path, body.into()).await?;
+        let mut path = format!("/control/v1/instances/{}", registration.id);
+        if let Some(seen) = seen {
+            let seen = seen.map_or_else(|| "none".to_owned(), |epoch| epoch.to_string());
+            path.push_str(&format!("?seen={seen}&wait_ms={}", wait.as_millis()));
+        }
+        let answer = self.ask(Method::PUT, &path, body.into(), wait + PATIENCE).await?;
         serde_json::from_slice(&answer).map_err(|e| format!("its answer cannot be read: {e}"))
     }
 
     async fn leave(&self, registration: &Registration) {
         let path = format!("/control/v1/instances/{}", registration.id);
-        if let Err(why) = self.ask(Method::DELETE, &path, Bytes::new()).await {
+        if let Err(why) = self.ask(Method::DELETE, &path, Bytes::new(), PATIENCE).await {
             tracing::debug!(why, "the monolith did not take our leave; it will notice");
         }
     }
@@ -258,7 +342,7 @@ impl Monolith {
             let monolith = self.clone();
             Box::pin(async move {
                 let keys = monolith
-                    .ask(Method::GET, "/.well-known/jwks.json", Bytes::new())
+                    .ask(Method::GET, "/.well-known/jwks.json", Bytes::new(), PATIENCE)
                     .await?;
                 String::from_utf8(keys.to_vec()).map_err(|e| e.to_string())
             })

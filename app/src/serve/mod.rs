@@ -38,7 +38,7 @@ impl Background {
 }
 
 /// Returns when the process is asked to stop: SIGTERM, SIGINT.
-async fn asked_to_stop() -> &'static str {
+pub(crate) async fn asked_to_stop() -> &'static str {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
         return std::future::pending().await;

@@ -15,15 +15,15 @@ use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use strangler::{
-    Clock, Cx, ModuleStats, Serve, Switch, SystemClock,
+    Clock, Cx, ModuleStats, Switch, SystemClock,
     body::Outgoing,
     gateway::{Edge, Gateway, GatewayLimits, Mount},
     instances::Registry,
     parallel::{ParallelLimits, ParallelRun},
     pool::{HttpClient, Pool, PoolLimits, http_client},
-    routes::{RouteTable, Switchboard},
+    routes::{RouteTable, Side, Switchboard},
 };
-use strangler_store::Db;
+use strangler_store::{Db, Turn};
 use tokio::sync::Mutex;
 use tower::ServiceExt;
 use uuid::Uuid;
@@ -37,8 +37,8 @@ use crate::{
     docs,
     identity::{KeyRing, Tokens},
     listener::{AnyBody, bind, serve},
-    modules::{MODULES, Module},
-    sample,
+    modules::{Ground, MODULES, Module, Peers},
+    sample, sandbox,
     settings::Settings,
 };
 
@@ -63,7 +63,11 @@ const SAMPLE: &str = "sample-season";
 ///
 /// # Errors
 /// A sentence that says why it cannot start.
-pub async fn monolith(settings: Settings, options: ServeOptions, ready: impl FnOnce(SocketAddr)) -> Result<(), String> {
+pub async fn monolith(
+    mut settings: Settings,
+    options: ServeOptions,
+    ready: impl FnOnce(SocketAddr),
+) -> Result<(), String> {
     let tokens = Arc::new(Tokens::open(&settings.data.folder).map_err(|e| e.to_string())?);
     let _lock = lock(&settings)?;
     let held = databases::hold(&settings).await?;
@@ -86,20 +90,25 @@ pub async fn monolith(settings: Settings, options: ServeOptions, ready: impl FnO
     let registry = Arc::new(Registry::default());
     let client = http_client();
 
-    let mut modules = Vec::new();
+    if let Some(sandbox) = sandbox::beside(&mut settings, background.stop().clone()).await? {
+        background.run(sandbox);
+    }
+    let mut schemas = Vec::new();
     for module in MODULES {
         let db = databases::open(&settings, module.contract.name).await?;
-        let data = databases::incarnation(&db).await?;
-        modules.push(start(
-            module,
-            (db, data),
-            &settings,
-            &registry,
-            &client,
-            &keys,
-            &background,
-        ));
+        schemas.push((databases::incarnation(&db).await?, db));
     }
+    let mut house = House {
+        settings: &settings,
+        schemas: &schemas,
+        registry: &registry,
+        client: &client,
+        credentials: Arc::new(Exchange(keys.clone())),
+        background: &background,
+        peers: Peers::default(),
+    };
+    let modules = MODULES.iter().map(|module| house.start(module));
+    let modules = modules.collect::<Result<Vec<_>, _>>()?;
     first_season(&store, &modules, options.no_sample).await?;
     let tables = modules.iter().map(|m| m.switch.routes().clone()).collect();
     let switchboard = Switchboard::open(tables, Arc::new(store.clone()), clock).await?;
@@ -132,16 +141,18 @@ pub async fn monolith(settings: Settings, options: ServeOptions, ready: impl FnO
         extractor,
         started: Instant::now(),
         merging: Default::default(),
+        stop: background.stop().clone(),
     });
 
-    let mounts = || control.modules.iter().map(mount).collect();
-    let outside = Gateway::new(mounts(), Arc::new(PublicDoor(tokens.clone())), Edge::Public, limits)?;
+    control.settle().await;
+    let public_ones = control.modules.iter().filter(|m| m.public).map(mount).collect();
+    let outside = Gateway::new(public_ones, Arc::new(PublicDoor(tokens.clone())), Edge::Public, limits)?;
     let between = GatewayLimits {
         server_timing: true,
         ..limits
     };
     let between = Gateway::new(
-        mounts(),
+        control.modules.iter().map(mount).collect(),
         Arc::new(InternalDoor(tokens.clone())),
         Edge::Internal,
         between,
@@ -241,43 +252,72 @@ pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
     address
 }
 
-fn start(
-    module: &'static Module,
-    (db, data): (Db, Uuid),
-    settings: &Settings,
-    registry: &Arc<Registry>,
-    client: &HttpClient,
-    keys: &Arc<KeyRing>,
-    background: &Background,
-) -> Running {
-    let contract = module.contract;
-    let stats = Arc::new(ModuleStats::new(contract.operations.len()));
-    let server: Arc<dyn Serve> = (module.start)(db.clone(), stats.clone());
-    let way = PoolLimits {
-        timeout: settings.remote.timeout,
-        in_flight: settings.remote.in_flight,
-    };
-    let credentials = Arc::new(Exchange(keys.clone()));
-    let pool = Arc::new(Pool::new(contract, registry.clone(), client.clone(), credentials, way));
-    let limits = ParallelLimits {
-        queue: settings.parallel_run.queue,
-        in_flight: settings.parallel_run.in_flight,
-        timeout: settings.parallel_run.timeout,
-        body: settings.parallel_run.body_limit,
-    };
-    let (parallel, worker) = ParallelRun::new(contract, limits, Arc::new(SystemClock), pool.clone(), server.clone());
-    let stop = background.stop().clone();
-    background.run(async move {
-        tokio::select! { () = worker => {}, () = stop.cancelled() => {} }
-    });
-    let switch = Arc::new(Switch::new(Arc::new(RouteTable::new(contract)), stats, parallel));
-    Running {
-        contract,
-        db,
-        data,
-        server,
-        switch,
-        pool,
+/// What the modules are put together from.
+struct House<'a> {
+    settings: &'a Settings,
+    schemas: &'a [(Uuid, Db)],
+    registry: &'a Arc<Registry>,
+    client: &'a HttpClient,
+    credentials: Arc<Exchange>,
+    background: &'a Background,
+    peers: Peers,
+}
+
+impl House<'_> {
+    fn schema(&self, name: &str) -> Result<&(Uuid, Db), String> {
+        let found = self.schemas.iter().find(|(_, db)| db.schema() == name);
+        found.ok_or_else(|| format!("there is no module `{name}` to listen to"))
+    }
+
+    /// Starts a module, tells the next ones how to call it, and sets its background work going, which waits for its turn.
+    fn start(&mut self, module: &'static Module) -> Result<Running, String> {
+        let (contract, settings, background) = (module.contract, self.settings, self.background);
+        let (data, db) = self.schema(contract.name)?.clone();
+        let stats = Arc::new(ModuleStats::new(contract.operations.len()));
+        let started = (module.start)(&Ground {
+            db: db.clone(),
+            stats: stats.clone(),
+            peers: &self.peers,
+            log: &|name| Ok(self.schema(name)?.1.log()),
+            settings,
+        })?;
+        let server = started.server;
+        let way = PoolLimits {
+            timeout: settings.remote.timeout,
+            in_flight: settings.remote.in_flight,
+        };
+        let (registry, client) = (self.registry.clone(), self.client.clone());
+        let pool = Arc::new(Pool::new(contract, registry, client, self.credentials.clone(), way));
+        let limits = ParallelLimits {
+            queue: settings.parallel_run.queue,
+            in_flight: settings.parallel_run.in_flight,
+            timeout: settings.parallel_run.timeout,
+            body: settings.parallel_run.body_limit,
+        };
+        let (parallel, worker) =
+            ParallelRun::new(contract, limits, Arc::new(SystemClock), pool.clone(), server.clone());
+        let stop = background.stop().clone();
+        background.run(async move {
+            tokio::select! { () = worker => {}, () = stop.cancelled() => {} }
+        });
+        let routes = Arc::new(RouteTable::new(contract));
+        let turn = || Turn::following(routes.turn(Side::Monolith));
+        let (relay, stop) = (db.relay().with_turn(turn()), background.stop().clone());
+        background.run(async move { relay.run(stop.cancelled()).await });
+        for work in started.work {
+            background.run(work(turn(), background.stop().clone()));
+        }
+        let switch = Arc::new(Switch::new(routes, stats, parallel));
+        (started.link)(&mut self.peers, switch.clone(), pool.clone());
+        Ok(Running {
+            contract,
+            public: module.public,
+            db,
+            data,
+            server,
+            switch,
+            pool,
+        })
     }
 }
 
@@ -306,10 +346,9 @@ async fn first_season(store: &ControlStore, modules: &[Running], no_sample: bool
 /// What goes on beside the requests: relays, subscriptions, health, keys.
 fn work(control: &Arc<Control>, client: &HttpClient, background: &Background) {
     let stop = background.stop();
-    for running in &control.modules {
-        let (relay, stop) = (running.db.relay(), stop.clone());
-        background.run(async move { relay.run(stop.cancelled()).await });
-    }
+    // Nobody extracts the control plane.
+    let (relay, stopped) = (control.store.db().relay(), stop.clone());
+    background.run(async move { relay.run(stopped.cancelled()).await });
     for subscription in happened_subscriptions(control.store.db(), control.modules.iter().map(|m| &m.db)) {
         let stop = stop.clone();
         background.run(async move { subscription.run(stop.cancelled()).await });
@@ -319,7 +358,9 @@ fn work(control: &Arc<Control>, client: &HttpClient, background: &Background) {
     repeat(background, every, move || {
         let (control, http) = (watched.clone(), http.clone());
         async move {
-            control.registry.forget_lost(lost_after);
+            for lost in control.registry.forget_lost(lost_after) {
+                control.inherit(&lost).await;
+            }
             examine(&control.registry, &http).await;
         }
     });

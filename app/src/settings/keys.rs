@@ -41,6 +41,8 @@ pub(super) enum Kind {
     LogLevel,
     /// The address of a database.
     DatabaseUrl { sqlite: bool },
+    /// The address of a server: `http://host:port`.
+    HttpUrl,
 }
 
 /// A value as it was found.
@@ -146,6 +148,11 @@ pub(super) static KEYS: &[Key] = &[
         Kind::DatabaseUrl { sqlite: true },
         "the module's own database, after it has moved",
     ),
+    optional(
+        "modules.payments.provider_url",
+        Kind::HttpUrl,
+        "the payment provider; a sandbox on loopback when nothing is set",
+    ),
     key(
         "identity.token_ttl_s",
         number(10, 3600, SECONDS),
@@ -249,6 +256,7 @@ impl Kind {
             Self::Folder => "the path of a folder".to_owned(),
             Self::Choice(words) => words.join(" or "),
             Self::LogLevel => "error, warn, info, debug, trace or off, or target=level, separated by commas".to_owned(),
+            Self::HttpUrl => "like http://127.0.0.1:9090".to_owned(),
             Self::DatabaseUrl { sqlite: false } => "like postgres://user:password@host:5432/database".to_owned(),
             Self::DatabaseUrl { sqlite: true } => {
                 "like sqlite:///path/to/file.db or postgres://user:password@host:5432/database".to_owned()
@@ -298,6 +306,7 @@ impl Kind {
             Self::Folder => !text?.is_empty() && !text?.contains('\0'),
             Self::Choice(words) => words.contains(&text?),
             Self::LogLevel => is_log_level(text?),
+            Self::HttpUrl => is_http(text?),
             Self::DatabaseUrl { sqlite } => is_postgres(text?) || (*sqlite && is_sqlite(text?)),
         };
         good.then(|| text.unwrap_or_default().into())
@@ -312,6 +321,13 @@ fn is_log_level(text: &str) -> bool {
         .map(str::trim)
         .all(|part| part.contains(['=', '[']) || LEVELS.iter().any(|level| level.eq_ignore_ascii_case(part)));
     parts_are_clear && EnvFilter::try_new(text).is_ok()
+}
+
+fn is_http(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| {
+        let bare = url.username().is_empty() && url.password().is_none() && url.query().is_none();
+        url.scheme() == "http" && url.host_str().is_some_and(|host| !host.is_empty()) && bare
+    })
 }
 
 fn is_postgres(text: &str) -> bool {

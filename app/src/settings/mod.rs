@@ -101,6 +101,8 @@ pub struct Database {
 pub struct Module {
     /// The module's own database (`sqlite:` or `postgres://`), after it has moved.
     pub database_url: Option<Secret>,
+    /// Of payments: the provider's address.
+    pub provider_url: Option<String>,
 }
 
 /// `[identity]`.

@@ -1,0 +1,121 @@
+//! The modules there are, and how each is started. A new module is one more line in [`MODULES`] and a file beside this
+//! one; gateway, switch, documents, console, command line and the parity suite pick it up from there.
+
+mod catalog;
+mod payments;
+mod seating;
+
+use std::{sync::Arc, time::Duration};
+
+use payments_contract::Payments;
+use seating_contract::Seating;
+use strangler::{BoxFuture, Contract, ModuleStats, Serve, Switch, Transport};
+use strangler_store::{Db, EventLog, StoreError, Subscription, Turn};
+use tokio_util::sync::CancellationToken;
+
+use crate::settings::Settings;
+
+/// One module.
+pub struct Module {
+    /// Its contract; also its name and its schema's.
+    pub contract: &'static Contract,
+    /// Whether the public address serves it; if not, only other modules may call it.
+    pub public: bool,
+    /// The scopes it needs to call other modules on its own account.
+    pub acts: &'static [&'static str],
+    /// Starts its implementation.
+    pub start: fn(&Ground<'_>) -> Result<Started, String>,
+    /// Notes a way to it, for a process that has not got it.
+    pub reach: fn(&mut Peers, Arc<dyn Transport>),
+}
+
+/// Every module. Who calls another comes after it.
+pub static MODULES: &[Module] = &[catalog::MODULE, seating::MODULE, payments::MODULE];
+
+/// What a module stands on.
+pub struct Ground<'a> {
+    /// Its schema.
+    pub db: Db,
+    /// What its guard counts into.
+    pub stats: Arc<ModuleStats>,
+    /// The modules it may call.
+    pub peers: &'a Peers,
+    /// The event log of a module by its name.
+    pub log: &'a (dyn Fn(&str) -> Result<Arc<dyn EventLog>, String> + Sync),
+    /// What is set.
+    pub settings: &'a Settings,
+}
+
+/// A module that was started.
+pub struct Started {
+    /// Its operations.
+    pub server: Arc<dyn Serve>,
+    /// Tells the others how to call it, wherever it lives.
+    pub link: Link,
+    /// What it does by itself, while it is its turn.
+    pub work: Vec<Work>,
+}
+
+/// Puts a switch in front of a started module and notes it among the peers; given the way to its service.
+pub type Link = Box<dyn FnOnce(&mut Peers, Arc<Switch>, Arc<dyn Transport>) + Send>;
+
+/// Work in the background: as the turn says, until it is cancelled.
+pub type Work = Box<dyn FnOnce(Turn, CancellationToken) -> BoxFuture<'static, ()> + Send>;
+
+/// The modules that others call.
+#[derive(Clone, Default)]
+pub struct Peers {
+    /// Seats and holds.
+    pub seating: Option<Arc<dyn Seating>>,
+    /// The money.
+    pub payments: Option<Arc<dyn Payments>>,
+}
+
+/// The modules' names.
+pub fn names() -> Vec<&'static str> {
+    MODULES.iter().map(|m| m.contract.name).collect()
+}
+
+/// The module with this name, or a sentence that names those there are.
+pub fn find(name: &str) -> Result<&'static Module, String> {
+    MODULES
+        .iter()
+        .find(|m| m.contract.name == name)
+        .ok_or_else(|| format!("there is no module `{name}`; there are: {}", names().join(", ")))
+}
+
+/// A subscription as work.
+fn hears(subscription: Subscription) -> Work {
+    Box::new(|turn, stop| {
+        let subscription = subscription.with_turn(turn);
+        Box::pin(async move { subscription.run(stop.cancelled()).await })
+    })
+}
+
+/// What is done again and again, as work. What fails is tried again the next time.
+fn repeats<F>(what: &'static str, every: Duration, task: impl Fn() -> F + Send + 'static) -> Work
+where
+    F: Future<Output = Result<(), StoreError>> + Send + 'static,
+{
+    Box::new(move |mut turn, stop| {
+        Box::pin(async move {
+            let mut failing = false;
+            loop {
+                if turn.now().is_some() {
+                    let done = task().await;
+                    if let Err(error) = &done
+                        && !failing
+                    {
+                        tracing::warn!(%error, what, "background work failed; it is tried again");
+                    }
+                    failing = done.is_err();
+                }
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = turn.changed() => {}
+                    () = tokio::time::sleep(every) => {}
+                }
+            }
+        })
+    })
+}
