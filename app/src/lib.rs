@@ -12,6 +12,7 @@ pub mod docs;
 pub mod identity;
 pub mod listener;
 pub mod modules;
+pub mod progress;
 pub mod sample;
 pub mod sandbox;
 pub mod serve;

@@ -7,6 +7,7 @@ mod seating;
 
 use std::{sync::Arc, time::Duration};
 
+use ordering_contract::Ordering;
 use payments_contract::Payments;
 use seating_contract::Seating;
 use strangler::{BoxFuture, Contract, ModuleStats, Serve, Switch, Transport};
@@ -69,6 +70,8 @@ pub struct Peers {
     pub seating: Option<Arc<dyn Seating>>,
     /// The money.
     pub payments: Option<Arc<dyn Payments>>,
+    /// Purchases.
+    pub ordering: Option<Arc<dyn Ordering>>,
 }
 
 /// The modules' names.

@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use strangler::{
     Clock, Cx, ModuleStats, Switch, SystemClock,
     body::Outgoing,
-    gateway::{Edge, Gateway, GatewayLimits, Mount},
+    gateway::{Authenticate, Edge, Gateway, GatewayLimits, Mount},
     instances::Registry,
     parallel::{ParallelLimits, ParallelRun},
     pool::{HttpClient, Pool, PoolLimits, http_client},
@@ -38,7 +38,7 @@ use crate::{
     identity::{KeyRing, Tokens},
     listener::{AnyBody, bind, serve},
     modules::{Ground, MODULES, Module, Peers},
-    sample, sandbox,
+    progress, sample, sandbox,
     settings::Settings,
 };
 
@@ -109,6 +109,7 @@ pub async fn monolith(
     };
     let modules = MODULES.iter().map(|module| house.start(module));
     let modules = modules.collect::<Result<Vec<_>, _>>()?;
+    let peers = house.peers;
     first_season(&store, &modules, options.no_sample).await?;
     let tables = modules.iter().map(|m| m.switch.routes().clone()).collect();
     let switchboard = Switchboard::open(tables, Arc::new(store.clone()), clock).await?;
@@ -171,6 +172,11 @@ pub async fn monolith(
             )
         })
         .merge(console::router(control.clone(), stop.clone()));
+    let follow = |door: Arc<dyn Authenticate>| match &peers.ordering {
+        Some(ordering) => progress::router(ordering.clone(), door, stop.clone()),
+        None => Router::new(),
+    };
+    let pages = pages.merge(follow(Arc::new(PublicDoor(tokens.clone()))));
     let front = Front {
         gateway: Arc::new(outside),
         probes: probes.clone(),
@@ -181,7 +187,7 @@ pub async fn monolith(
     let back = Front {
         gateway: Arc::new(between),
         probes: probes.clone(),
-        pages: control::router(control.clone()),
+        pages: control::router(control.clone()).merge(follow(Arc::new(InternalDoor(tokens.clone())))),
         patience: CONTROL_PATIENCE,
         door: Some(Arc::new(InternalDoor(tokens))),
     };
@@ -441,7 +447,7 @@ impl Front {
             return refuse(http::StatusCode::BAD_REQUEST, "a request has exactly one Host header");
         }
         let path = request.uri().path();
-        if self.gateway.takes(path) {
+        if self.gateway.takes(path) && !progress::takes(path) {
             return self.gateway.handle(request).await.map(AnyBody::Operation);
         }
         if let Some(answer) = self.probes.answer(path).await {
