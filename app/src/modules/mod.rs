@@ -42,10 +42,13 @@ pub struct Ground<'a> {
     /// The modules it may call.
     pub peers: &'a Peers,
     /// The event log of a module by its name.
-    pub log: &'a (dyn Fn(&str) -> Result<Arc<dyn EventLog>, String> + Sync),
+    pub log: &'a Logs<'a>,
     /// What is set.
     pub settings: &'a Settings,
 }
+
+/// The event log of a module by its name, or a sentence that says why there is none.
+pub type Logs<'a> = dyn Fn(&str) -> Result<Arc<dyn EventLog>, String> + Sync + 'a;
 
 /// A module that was started.
 pub struct Started {

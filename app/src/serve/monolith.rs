@@ -53,6 +53,8 @@ pub struct ServeOptions {
 
 /// How often the life of the keys and of the instances is looked after.
 const HOUSEKEEPING: Duration = Duration::from_secs(10);
+/// The shortest time between two looks at the instances.
+const BREATH: Duration = Duration::from_millis(20);
 /// How long an instance may take to say how it is.
 const HEALTH: Duration = Duration::from_secs(1);
 /// The longest that a request to the control plane may take: extracting and merging back wait for processes.
@@ -359,16 +361,9 @@ fn work(control: &Arc<Control>, client: &HttpClient, background: &Background) {
         let stop = stop.clone();
         background.run(async move { subscription.run(stop.cancelled()).await });
     }
-    let (watched, http, every) = (control.clone(), client.clone(), control.settings.instances.heartbeat);
-    let lost_after = control.settings.instances.lost_after;
-    repeat(background, every, move || {
-        let (control, http) = (watched.clone(), http.clone());
-        async move {
-            for lost in control.registry.forget_lost(lost_after) {
-                control.inherit(&lost).await;
-            }
-            examine(&control.registry, &http).await;
-        }
+    let (watched, http, stopped) = (control.clone(), client.clone(), stop.clone());
+    background.run(async move {
+        tokio::select! { () = watch_instances(&watched, &http) => {}, () = stopped.cancelled() => {} }
     });
     let keys = control.keys.clone();
     repeat(background, HOUSEKEEPING, move || {
@@ -379,6 +374,21 @@ fn work(control: &Arc<Control>, client: &HttpClient, background: &Background) {
             }
         }
     });
+}
+
+/// Looks how the instances are, and forgets those that are silent: regularly, and when somebody comes or falls ill.
+async fn watch_instances(control: &Control, http: &HttpClient) {
+    let settings = &control.settings.instances;
+    let mut changes = control.registry.changes();
+    loop {
+        for lost in control.registry.forget_lost(settings.lost_after) {
+            control.inherit(&lost).await;
+        }
+        changes.mark_unchanged();
+        examine(&control.registry, http).await;
+        tokio::time::sleep(BREATH).await;
+        _ = tokio::time::timeout(settings.heartbeat, changes.changed()).await;
+    }
 }
 
 fn repeat<F: Future<Output = ()> + Send + 'static>(
