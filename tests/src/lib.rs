@@ -20,5 +20,5 @@ pub use load::{Bear, Load};
 pub use postgres::Database;
 pub use random::{Random, seed};
 pub use service::Service;
-pub use system::{Options, System, banyan};
+pub use system::{Address, Options, System, banyan};
 pub use wait::{eventually, holds_soon};
