@@ -186,13 +186,15 @@ impl System {
         let taken = ledger.iter().filter(|e| e["state"] == "captured");
         let mut taken: Vec<_> = taken.filter_map(|e| e["amount"].as_i64()).collect();
         let mut owed: Vec<_> = money.into_values().collect();
-        (taken.sort_unstable(), owed.sort_unstable());
+        taken.sort_unstable();
+        owed.sort_unstable();
         assert_eq!(taken, owed, "money was taken for what was confirmed, and once");
         count
     }
 }
 
-async fn place(client: &Client, public: &str, order: &Placed) -> Result<Answer, String> {
+/// Places an order, as anybody.
+pub async fn place(client: &Client, public: &str, order: &Placed) -> Result<Answer, String> {
     let headers = [("content-type", "application/json")];
     let url = format!("{public}{}", order.path());
     client.send(Method::PUT, &url, &headers, order.body().to_string()).await
