@@ -4,7 +4,7 @@
 mod api;
 mod extract;
 mod happened;
-mod logs;
+pub mod logs;
 mod status;
 mod store;
 
