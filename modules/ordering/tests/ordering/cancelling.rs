@@ -14,7 +14,7 @@ mod tests {
 
     use crate::{
         faults::Fault,
-        support::{Office, draft, euros_of},
+        support::{Office, all, draft, euros_of},
     };
 
     async fn assert_cancelled_event(office: &Office, id: ordering_contract::OrderId, refunded: Value) {
@@ -67,9 +67,9 @@ mod tests {
             office.assert_settled(&cancelled);
             (id, step, cancelled)
         });
-        let all = office.working(futures_util::future::join_all(follow)).await;
+        let ended = office.working(all(follow)).await;
         office.faults.release().await;
-        for (id, step, cancelled) in all {
+        for (id, step, cancelled) in ended {
             office.assert_settled(&office.order(id).await);
             // Once the money may have been taken there is no other way than forward, and then back.
             if ["capture", "assign"].contains(&step) {

@@ -10,7 +10,7 @@ mod tests {
 
     use crate::{
         faults::{EVERY, Fault},
-        support::{Office, draft},
+        support::{Office, all, draft},
     };
 
     /// Places an order for each case, all at once, with each failure once and twice; then has what was late arrive.
@@ -39,9 +39,9 @@ mod tests {
             assert!(attempts >= 1, "{operation} was never called: {called:?}");
             id
         });
-        let all = office.working(futures_util::future::join_all(follow)).await;
+        let ended = office.working(all(follow)).await;
         office.faults.release().await;
-        for id in all {
+        for id in ended {
             let order = office.order(id).await;
             assert_eq!(order.status, ends);
             office.assert_settled(&order);

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, StreamExt, stream};
 use kernel::{Money, Uuid};
 use ordering::OrderingModule;
 use ordering_contract::{Order, OrderDraft, OrderId, OrderStatus, Ordering, OrderingService, StepState};
@@ -180,6 +180,11 @@ pub fn stats() -> Arc<ModuleStats> {
     Arc::new(ModuleStats::new(10))
 }
 
+/// Follows many orders, some at a time: each looks again and again, and must leave the others room to go on.
+pub async fn all<T>(follow: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    stream::iter(follow).buffer_unordered(16).collect().await
+}
+
 /// Runs a worker while `during` runs.
 pub async fn working<T>(sagas: &Sagas, during: impl Future<Output = T>) -> T {
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -206,7 +211,7 @@ pub async fn eventually<T: std::fmt::Debug>(what: &str, look: impl AsyncFn() -> 
             begun.elapsed() < Duration::from_secs(60),
             "never: {what}; last {seen:?}"
         );
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
