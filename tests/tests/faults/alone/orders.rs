@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use rand::{Rng, seq::IndexedRandom};
-use system_tests::{Buyers, Database, Options, Placed, Purse, System, holds_soon, seed};
+use system_tests::{Buyers, Database, Options, Placed, Purse, System, eventually, holds_soon, sales, seed};
 
 /// What an order takes part in, in the order in which they are put together.
 const MODULES: [&str; 5] = ["catalog", "seating", "payments", "ordering", "notifications"];
@@ -162,6 +162,16 @@ async fn two_thousand_buyers_want_two_hundred_seats_on_postgres() {
     database.drop().await;
 }
 
+/// Places an order. Who is one too many at once is told so, or not let in, and comes again.
+async fn insist(system: &System, order: &Placed) {
+    eventually("the order is acknowledged", Duration::from_secs(60), || async move {
+        let answer = sales::place(system.client(), &system.public(), order).await.ok()?;
+        assert!(answer.status == 202 || answer.status == 503, "{answer:?}");
+        (answer.status == 202).then_some(())
+    })
+    .await;
+}
+
 async fn crowd(options: Options) {
     let mut random = seed("two_thousand_buyers_want_two_hundred_seats");
     let system = System::with(options).await;
@@ -179,18 +189,8 @@ async fn crowd(options: Options) {
         })
         .collect();
     let began = std::time::Instant::now();
-    let answers = futures_util::future::join_all(orders.iter().map(|order| system.place(order))).await;
-    // Who is one too many at once is told so, and comes again.
-    let mut placed = Vec::new();
-    for (order, answer) in orders.iter().zip(answers) {
-        let mut answer = answer;
-        while answer.status == 503 {
-            answer = system.place(order).await;
-        }
-        assert_eq!(answer.status, 202, "{answer:?}");
-        placed.push(order.clone());
-    }
-    let confirmed = system.books_balance(&placed).await;
+    futures_util::future::join_all(orders.iter().map(|order| insist(&system, order))).await;
+    let confirmed = system.books_balance(&orders).await;
     println!("2000 orders ended in {:.1?}, {confirmed} confirmed", began.elapsed());
     let seats = system.seats(hall.show).await;
     let sold = seats.values().filter(|state| *state == "sold").count();
