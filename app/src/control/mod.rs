@@ -4,12 +4,14 @@
 mod api;
 mod extract;
 mod happened;
+pub mod logs;
 mod status;
 mod store;
 
 pub use api::{ControlProblem, router};
 pub use extract::{Extracted, Extractor};
 pub use happened::{Happened, happened_subscriptions};
+pub use logs::router as logs_router;
 pub use status::{ModuleStatus, Status};
 pub use store::ControlStore;
 

@@ -2,6 +2,7 @@
 //! one; gateway, switch, documents, console, command line and the parity suite pick it up from there.
 
 mod catalog;
+mod ordering;
 mod payments;
 mod seating;
 
@@ -31,7 +32,7 @@ pub struct Module {
 }
 
 /// Every module. Who calls another comes after it.
-pub static MODULES: &[Module] = &[catalog::MODULE, seating::MODULE, payments::MODULE];
+pub static MODULES: &[Module] = &[catalog::MODULE, seating::MODULE, payments::MODULE, ordering::MODULE];
 
 /// What a module stands on.
 pub struct Ground<'a> {

@@ -22,7 +22,7 @@ use strangler::{
     instances::{Heartbeat, Registration},
     pool::{HttpClient, PoolLimits, http_client},
 };
-use strangler_store::{Db, EventLog, Turn};
+use strangler_store::{Db, EventLog, RemoteLog, Turn};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -275,8 +275,8 @@ fn authorization(token: &Token) -> Result<HeaderValue, String> {
 impl Monolith {
     /// The event log of a module.
     fn log(&self, module: &str) -> Arc<dyn EventLog> {
-        let _ = module;
-        panic!("waits")
+        let (base, authorization) = (&self.base, self.authorization.clone());
+        Arc::new(RemoteLog::new(module, base, authorization, self.http.clone()))
     }
 
     async fn ask(&self, method: Method, path: &str, body: Bytes, patience: Duration) -> Result<Bytes, String> {

@@ -189,7 +189,12 @@ pub async fn monolith(
     let back = Front {
         gateway: Arc::new(between),
         probes: probes.clone(),
-        pages: control::router(control.clone()).merge(follow(Arc::new(InternalDoor(tokens.clone())))),
+        pages: control::router(control.clone())
+            .merge(control::logs::router(
+                control.modules.iter().map(|m| m.db.log()),
+                tokens.clone(),
+            ))
+            .merge(follow(Arc::new(InternalDoor(tokens.clone())))),
         patience: CONTROL_PATIENCE,
         door: Some(Arc::new(InternalDoor(tokens))),
     };

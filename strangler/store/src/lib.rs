@@ -23,6 +23,7 @@ mod log;
 mod migrate;
 mod postgres;
 pub mod provision;
+mod pulse;
 mod relay;
 mod retention;
 mod saga;
@@ -42,7 +43,7 @@ pub use error::{StoreError, Trouble};
 pub use exclusive::Exclusive;
 pub use handler::{Filter, Handler, HandlerError, SubscriptionError};
 pub use lease::{Lease, LeaseInfo, Leases, Turn};
-pub use log::{Batch, EventLog, Head, LogError};
+pub use log::{Batch, EventLog, Head, LOGS, LogDesk, LogError, RemoteLog};
 pub use relay::Relay;
 pub use retention::{Pruned, ReaderInfo, Retention};
 pub use saga::{

@@ -13,7 +13,17 @@ use crate::{
     view::Reader,
 };
 
-/// How often a log that is filled by another process is looked at.
+mod desk;
+mod remote;
+mod wire;
+
+pub use desk::LogDesk;
+pub use remote::RemoteLog;
+pub use wire::LOGS;
+
+/// How often a log is looked at when nothing says that there is news: the safety net.
+pub(crate) const NET: Duration = Duration::from_secs(1);
+/// How often sagas are looked for that another process put to work.
 pub(crate) const POLL: Duration = Duration::from_millis(250);
 
 /// A log of events that can be read from any position. Positions are dense and start at 1, and an event never turns up
@@ -76,6 +86,15 @@ pub enum LogError {
     },
     /// The log's database failed.
     Store(StoreError),
+    /// The process that serves the log did not answer, or not with what it should.
+    Away {
+        /// The module whose log it is.
+        source: String,
+        /// Where it is served.
+        at: String,
+        /// What happened.
+        cause: String,
+    },
 }
 
 impl fmt::Display for LogError {
@@ -87,6 +106,11 @@ impl fmt::Display for LogError {
                  Rebuild what depends on them, then go on from {floor}."
             ),
             Self::Store(error) => error.fmt(f),
+            Self::Away { source, at, cause } => write!(
+                f,
+                "the event log of {source} at {at} could not be asked: {cause}. See that the process there is running; it is \
+                 asked again by itself."
+            ),
         }
     }
 }
@@ -191,16 +215,17 @@ impl EventLog for LocalLog {
 
     fn wait(&self, after: i64) -> BoxFuture<'_, Result<(), LogError>> {
         Box::pin(async move {
-            let mut logged = self.db.watch_logged();
+            let (mut logged, mut beats) = (self.db.watch_logged(), self.db.beats());
             loop {
                 logged.mark_unchanged();
                 if self.head_now().await?.position > after {
                     return Ok(());
                 }
-                // The sender lives as long as the handle, so only a pass or the poll ends this.
+                // The sender lives as long as the handle, so only a pass, a sign or the poll ends this.
                 tokio::select! {
                     _ = logged.changed() => {}
-                    () = tokio::time::sleep(POLL) => {}
+                    () = beats.next() => {}
+                    () = tokio::time::sleep(NET) => {}
                 }
             }
         })

@@ -12,7 +12,7 @@ use crate::{
     backoff::{AWAY, Backoff},
     entity::outbox,
     error::Sort,
-    log::POLL,
+    log::NET,
     tenure::Tenure,
     view::Reader,
 };
@@ -94,11 +94,11 @@ impl Relay {
         Ok(Some(usize::try_from(moved).unwrap_or(usize::MAX)))
     }
 
-    /// Relays until `stop` is ready: whenever a unit of work of this process commits an event, and four times a second for
-    /// those of other processes. A database that is away is waited for.
+    /// Relays until `stop` is ready: whenever a unit of work of this process commits an event, and within some 20 ms for those
+    /// of other processes. A database that is away is waited for.
     pub async fn run(&self, stop: impl Future<Output = ()> + Send) {
         let mut stop = pin!(stop);
-        let mut commits = self.db.watch_commits();
+        let (mut commits, mut beats) = (self.db.watch_commits(), self.db.beats());
         let mut backoff = Backoff::default();
         let mut look_first = false;
         let mut tenure = Tenure::new(&self.db, "relay".to_owned(), self.turn.clone());
@@ -124,7 +124,7 @@ impl Relay {
                     if moved >= self.batch as usize {
                         Duration::ZERO
                     } else {
-                        POLL
+                        NET
                     }
                 }
                 Err(error) => {
@@ -142,7 +142,8 @@ impl Relay {
                 () = tenure.changed(), if waiting => look_first = false,
                 // While the database is away, commits are no reason to hurry.
                 _ = commits.changed(), if healthy && !waiting => look_first = false,
-                () = tokio::time::sleep(pause), if !waiting => look_first = pause == POLL,
+                () = beats.next(), if healthy && !waiting && pause == NET => look_first = true,
+                () = tokio::time::sleep(pause), if !waiting => look_first = pause == NET,
             }
         }
         tenure.give_back().await;

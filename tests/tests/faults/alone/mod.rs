@@ -3,4 +3,5 @@
 mod disk;
 mod flips;
 mod kills;
+mod orders;
 mod postgres;
