@@ -2,6 +2,7 @@
 
 mod catalog;
 mod line;
+mod ordering;
 mod payments;
 mod seating;
 
@@ -51,6 +52,26 @@ impl Step {
     /// Another request to the same operation, answered once and for all.
     pub fn once(&self, case: Case) -> Self {
         Self::now(&self.operation, case)
+    }
+
+    /// What was accepted goes on after the answer: the question whose answer says what became of it.
+    pub fn followed(&self, answer: &Answer) -> Option<Self> {
+        if answer.status != 202 {
+            return None;
+        }
+        let case = self.case.but("what became of it", Expect::Status(200));
+        let case = case.method("GET").target(answer.header("location")).body("");
+        let until: fn(&Answer) -> bool = match self.case.method.as_str() {
+            "DELETE" => |answer| ["cancelled", "stuck"].iter().any(|s| answer.json()["status"] == *s),
+            _ => |answer| answer.status == 200 && answer.json()["status"] != "placed",
+        };
+        // Nothing of the request but its token is asked again.
+        let token = case.headers.iter().find(|(name, _)| name == AUTHORIZATION).cloned();
+        let headers = token.into_iter().collect();
+        Some(Self {
+            until,
+            ..self.once(Case { headers, ..case })
+        })
     }
 
     /// Asks a system, until the answer is what it comes to in the end.
@@ -119,6 +140,7 @@ fn refusals(operation: &Operation, token: &str) -> Vec<Case> {
 fn story(module: &str) -> Vec<Line> {
     match module {
         "catalog" => catalog::story(),
+        "ordering" => ordering::story(),
         "payments" => payments::story(),
         "seating" => seating::story(),
         _ => Vec::new(),
