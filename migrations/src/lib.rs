@@ -3,6 +3,7 @@
 
 mod catalog;
 mod control;
+mod notifications;
 mod ordering;
 mod payments;
 mod seating;
@@ -10,7 +11,14 @@ mod seating;
 pub use strangler_store::MigrationTrait;
 
 /// The schemas there are, the control plane's first.
-pub const SCHEMAS: [&str; 5] = ["strangler", "catalog", "seating", "payments", "ordering"];
+pub const SCHEMAS: [&str; 6] = [
+    "strangler",
+    "catalog",
+    "seating",
+    "payments",
+    "ordering",
+    "notifications",
+];
 
 /// The migrations of a schema; `None` when there is no such schema.
 pub fn of(schema: &str) -> Option<Vec<Box<dyn MigrationTrait>>> {
@@ -19,6 +27,7 @@ pub fn of(schema: &str) -> Option<Vec<Box<dyn MigrationTrait>>> {
         "catalog" => catalog::migrations(),
         "seating" => seating::migrations(),
         "payments" => payments::migrations(),
+        "notifications" => notifications::migrations(),
         "ordering" => ordering::migrations(),
         _ => return None,
     };

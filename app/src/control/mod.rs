@@ -207,7 +207,15 @@ impl Control {
             let stamp = control.next_stamp(&module).await.map_err(Refusal::Failed)?;
             let mut variables = vec![("DATABASE_URL", database)];
             let own = control.settings.modules.get(&module);
-            variables.extend(own.and_then(|own| Some(("PROVIDER_URL", own.provider_url.clone()?))));
+            if let Some(own) = own {
+                let mail = own.mail.as_ref().map(|mail| mail.expose().to_owned());
+                let set = [
+                    ("PROVIDER_URL", own.provider_url.clone()),
+                    ("MAIL", mail),
+                    ("FROM", own.from.clone()),
+                ];
+                variables.extend(set.into_iter().filter_map(|(name, value)| Some((name, value?))));
+            }
             let started = control
                 .extractor
                 .start(&control.registry, running.contract, &variables, stamp)

@@ -2,6 +2,7 @@
 //! one; gateway, switch, documents, console, command line and the parity suite pick it up from there.
 
 mod catalog;
+mod notifications;
 mod ordering;
 mod payments;
 mod seating;
@@ -32,7 +33,13 @@ pub struct Module {
 }
 
 /// Every module. Who calls another comes after it.
-pub static MODULES: &[Module] = &[catalog::MODULE, seating::MODULE, payments::MODULE, ordering::MODULE];
+pub static MODULES: &[Module] = &[
+    catalog::MODULE,
+    seating::MODULE,
+    payments::MODULE,
+    ordering::MODULE,
+    notifications::MODULE,
+];
 
 /// What a module stands on.
 pub struct Ground<'a> {

@@ -21,7 +21,7 @@ pub(super) struct Key {
 impl Key {
     /// Whether its value is hidden, and may be given as `…_file`.
     pub(super) fn secret(&self) -> bool {
-        matches!(self.kind, Kind::DatabaseUrl { .. })
+        matches!(self.kind, Kind::DatabaseUrl { .. } | Kind::MailUrl)
     }
 }
 
@@ -43,6 +43,10 @@ pub(super) enum Kind {
     DatabaseUrl { sqlite: bool },
     /// The address of a server: `http://host:port`.
     HttpUrl,
+    /// Where mail goes: `file:folder`, `smtp://host:port`, `smtps://user:password@host`.
+    MailUrl,
+    /// Who writes a mail: `Name <name@example.org>`.
+    Mailbox,
 }
 
 /// A value as it was found.
@@ -153,6 +157,16 @@ pub(super) static KEYS: &[Key] = &[
         Kind::HttpUrl,
         "the payment provider; a sandbox on loopback when nothing is set",
     ),
+    optional(
+        "modules.notifications.mail",
+        Kind::MailUrl,
+        "the mail server; files in the data folder when nothing is set",
+    ),
+    optional(
+        "modules.notifications.from",
+        Kind::Mailbox,
+        "who writes mails; Banyan Box Office <box-office@banyan.example> when nothing is set",
+    ),
     key(
         "identity.token_ttl_s",
         number(10, 3600, SECONDS),
@@ -257,6 +271,8 @@ impl Kind {
             Self::Choice(words) => words.join(" or "),
             Self::LogLevel => "error, warn, info, debug, trace or off, or target=level, separated by commas".to_owned(),
             Self::HttpUrl => "like http://127.0.0.1:9090".to_owned(),
+            Self::MailUrl => "like smtp://127.0.0.1:25, smtps://user:password@host or file:/path/to/folder".to_owned(),
+            Self::Mailbox => "like Box Office <tickets@example.org>".to_owned(),
             Self::DatabaseUrl { sqlite: false } => "like postgres://user:password@host:5432/database".to_owned(),
             Self::DatabaseUrl { sqlite: true } => {
                 "like sqlite:///path/to/file.db or postgres://user:password@host:5432/database".to_owned()
@@ -268,7 +284,7 @@ impl Kind {
     /// secret, what it is.
     pub(super) fn check(&self, raw: &Raw) -> Result<ValueKind, String> {
         let refused = || match (self, raw) {
-            (Self::DatabaseUrl { .. }, _) => format!("must be {}", self.wanted()),
+            (Self::DatabaseUrl { .. } | Self::MailUrl, _) => format!("must be {}", self.wanted()),
             (_, Raw::Untyped(text) | Raw::Text(text)) if text.is_empty() => {
                 format!("is empty, and must be {}", self.wanted())
             }
@@ -307,6 +323,8 @@ impl Kind {
             Self::Choice(words) => words.contains(&text?),
             Self::LogLevel => is_log_level(text?),
             Self::HttpUrl => is_http(text?),
+            Self::MailUrl => notifications::post::post_of(text?, "box-office@banyan.example").is_ok(),
+            Self::Mailbox => notifications::post::post_of("file:mail", text?).is_ok(),
             Self::DatabaseUrl { sqlite } => is_postgres(text?) || (*sqlite && is_sqlite(text?)),
         };
         good.then(|| text.unwrap_or_default().into())

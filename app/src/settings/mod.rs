@@ -103,6 +103,10 @@ pub struct Module {
     pub database_url: Option<Secret>,
     /// Of payments: the provider's address.
     pub provider_url: Option<String>,
+    /// Of notifications: where mail goes.
+    pub mail: Option<Secret>,
+    /// Of notifications: who writes.
+    pub from: Option<String>,
 }
 
 /// `[identity]`.

@@ -31,7 +31,7 @@ impl Default for Retry {
 
 impl Retry {
     /// The pause after so many attempts, one at least.
-    pub(crate) fn pause(&self, attempts: u32) -> Duration {
+    pub fn pause(&self, attempts: u32) -> Duration {
         let doublings = attempts.saturating_sub(1).min(20);
         let whole = self.first.saturating_mul(1 << doublings).min(self.longest);
         whole.mul_f64(rand::random_range(0.5..=1.0))

@@ -104,6 +104,10 @@ impl Leases {
         Self { db }
     }
 
+    pub(crate) fn db(&self) -> &Db {
+        &self.db
+    }
+
     /// Leases `name` to `holder`, if it is free, has expired, was granted for an older route epoch, or is the holder's
     /// already. A holder of an older route epoch than the newest one seen gets nothing.
     ///

@@ -1,6 +1,9 @@
 //! A worker's side of its lease: getting it when it is its turn, keeping it, and giving it back.
 
-use std::time::{Duration, Instant};
+use std::{
+    convert::Infallible,
+    time::{Duration, Instant},
+};
 
 use crate::{
     Db, Lease, StoreError, Turn,
@@ -71,6 +74,23 @@ impl Tenure {
     pub(crate) fn lost(&mut self) {
         if self.held.take().is_some() {
             tracing::info!(lease = self.name, "lease lost");
+        }
+    }
+
+    /// Keeps what is held for as long as it is polled, while its holder is at work. Never returns: whether the lease still
+    /// holds is for the holder's next transaction to ask.
+    pub(crate) async fn keep(&mut self) -> Infallible {
+        loop {
+            tokio::time::sleep(TTL / 3).await;
+            let turn = self.turn.now();
+            let Some(held) = self.held.as_mut().filter(|held| turn == Some(held.route)) else {
+                continue;
+            };
+            match held.lease.renew().await {
+                Ok(true) => held.renewed = Instant::now(),
+                Ok(false) => self.lost(),
+                Err(error) => tracing::warn!(lease = self.name, %error, "a lease could not be renewed"),
+            }
         }
     }
 

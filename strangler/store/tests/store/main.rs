@@ -26,6 +26,7 @@ macro_rules! on_both {
 }
 
 mod faults;
+mod held;
 mod leases;
 mod log;
 mod migrating;
