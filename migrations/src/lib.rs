@@ -3,13 +3,14 @@
 
 mod catalog;
 mod control;
+mod ordering;
 mod payments;
 mod seating;
 
 pub use strangler_store::MigrationTrait;
 
 /// The schemas there are, the control plane's first.
-pub const SCHEMAS: [&str; 4] = ["strangler", "catalog", "seating", "payments"];
+pub const SCHEMAS: [&str; 5] = ["strangler", "catalog", "seating", "payments", "ordering"];
 
 /// The migrations of a schema; `None` when there is no such schema.
 pub fn of(schema: &str) -> Option<Vec<Box<dyn MigrationTrait>>> {
@@ -18,6 +19,7 @@ pub fn of(schema: &str) -> Option<Vec<Box<dyn MigrationTrait>>> {
         "catalog" => catalog::migrations(),
         "seating" => seating::migrations(),
         "payments" => payments::migrations(),
+        "ordering" => ordering::migrations(),
         _ => return None,
     };
     Some(strangler_store::migrations().into_iter().chain(own).collect())

@@ -15,7 +15,7 @@ use super::{
     machine::Sheet,
     row::{saga_steps, sagas},
 };
-use crate::{Db, StoreError, Turn, Uow, error::Sort, view::Reader};
+use crate::{Db, Snapshot, StoreError, Turn, Uow, error::Sort, view::Reader};
 
 /// The sagas of one schema: what is registered, and what can be done with them. Cheap to clone.
 #[derive(Clone)]
@@ -196,6 +196,22 @@ impl Sagas {
         let mut steps = self.records(&Reader { db: &self.db }, id).await?;
         steps.sort_by_key(|s| s.at);
         Ok(steps)
+    }
+
+    /// A saga with what is known of its steps, oldest change first, as `snapshot` sees them: together with whatever else is
+    /// read from it.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn look(&self, snapshot: &Snapshot, id: Uuid) -> Result<Option<(Saga, Vec<StepRecord>)>, StoreError> {
+        let row = sagas::Entity::find_by_id(id).one(snapshot.connection()).await;
+        let Some(row) = row.map_err(|e| self.failed(id, &e))? else {
+            return Ok(None);
+        };
+        let saga = Saga::from_model(row).map_err(|e| self.locate(id, e))?;
+        let mut steps = self.records(snapshot.connection(), id).await?;
+        steps.sort_by_key(|s| s.at);
+        Ok(Some((saga, steps)))
     }
 
     /// Sagas of this status, the one that changed last first.
