@@ -22,5 +22,5 @@ pub use postgres::Database;
 pub use random::{Random, seed};
 pub use sales::{Buyers, Hall, Placed, Purse};
 pub use service::Service;
-pub use system::{Options, System, banyan};
+pub use system::{Address, Options, System, banyan};
 pub use wait::{eventually, holds_soon};

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::{Answer, System};
+use crate::{Address, Answer, System};
 
 /// An id of its own.
 pub fn id() -> Uuid {
@@ -72,9 +72,7 @@ impl System {
         let bearer = token.map(|t| format!("Bearer {t}"));
         let mut headers = vec![("content-type", "application/json")];
         headers.extend(bearer.iter().map(|b| ("authorization", b.as_str())));
-        self.client()
-            .send(method, &format!("{}{path}", self.internal()), &headers, body)
-            .await
+        self.send_to(Address::Internal, method, path, &headers, body).await
     }
 
     /// Asks the control plane as the operator; `None` when there is no good answer.

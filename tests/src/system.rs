@@ -64,6 +64,15 @@ pub struct Options {
     pub args: Vec<String>,
 }
 
+/// One of the two addresses of a running system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// Open to the world.
+    Public,
+    /// Between processes, with a token.
+    Internal,
+}
+
 /// A running system. Dropped, everything that was started for it is killed.
 pub struct System {
     folder: TempDir,
@@ -122,6 +131,14 @@ impl System {
     /// The internal address.
     pub fn internal(&self) -> String {
         format!("http://127.0.0.1:{}", self.internal)
+    }
+
+    /// One of the two.
+    pub fn url(&self, address: Address) -> String {
+        match address {
+            Address::Public => self.public(),
+            Address::Internal => self.internal(),
+        }
     }
 
     /// Its process id.
@@ -285,9 +302,20 @@ impl System {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Result<Answer, String> {
-        self.client
-            .send(method, &format!("{}{path}", self.public()), headers, body)
-            .await
+        self.send_to(Address::Public, method, path, headers, body).await
+    }
+
+    /// Sends a request to one of its addresses.
+    pub async fn send_to(
+        &self,
+        address: Address,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Result<Answer, String> {
+        let url = format!("{}{path}", self.url(address));
+        self.client.send(method, &url, headers, body).await
     }
 
     /// The answer to a GET on the public address.

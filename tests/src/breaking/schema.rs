@@ -268,6 +268,9 @@ impl<'a> Schemas<'a> {
         if !new["pattern"].is_null() && old["pattern"] != new["pattern"] {
             self.say(place, format!("must match another pattern: {}", new["pattern"]));
         }
+        if new["uniqueItems"] == true && old["uniqueItems"] != true {
+            self.say(place, "no longer takes the same item twice");
+        }
         if new["additionalProperties"] == false && old["additionalProperties"] != false {
             self.say(place, "no longer takes properties that it does not know");
         }

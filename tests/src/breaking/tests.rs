@@ -268,6 +268,11 @@ fn inputs_that_take_less() {
         "/size was integer and is string",
     );
     breaks(
+        &format!("{DRAFT}/properties/tags/uniqueItems"),
+        json!(true),
+        "no longer takes the same item twice",
+    );
+    breaks(
         &format!("{DRAFT}/properties/name/pattern"),
         json!("^x"),
         "must match another pattern",

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::Method;
 use rand::Rng;
 use serde_json::Value;
-use system_tests::{Answer, Random, System};
+use system_tests::{Address, Answer, Random, System};
 use uuid::Uuid;
 
 use crate::{
@@ -31,6 +31,8 @@ pub enum Expect {
 pub struct Case {
     /// What is special about it.
     pub what: String,
+    /// Which address is asked.
+    pub address: Address,
     /// The method.
     pub method: Method,
     /// Path and query.
@@ -81,11 +83,23 @@ impl Case {
         self
     }
 
+    /// At this address.
+    pub fn at(mut self, address: Address) -> Self {
+        self.address = address;
+        self
+    }
+
     /// Sends it to a system, as its operator unless it says otherwise.
     pub async fn send(&self, system: &System) -> Result<Answer, String> {
         let headers: Vec<_> = self.headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         system
-            .send(self.method.clone(), &self.target, &headers, self.body.clone())
+            .send_to(
+                self.address,
+                self.method.clone(),
+                &self.target,
+                &headers,
+                self.body.clone(),
+            )
             .await
     }
 
@@ -130,6 +144,7 @@ pub fn valid(operation: &Operation, token: &str, random: Option<&mut Random>, id
     }
     let case = Case {
         what: "as the document says".to_owned(),
+        address: operation.address,
         method: operation.method.clone(),
         target,
         headers: vec![(AUTHORIZATION.to_owned(), format!("Bearer {token}"))],

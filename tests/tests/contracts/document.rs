@@ -6,6 +6,7 @@ use banyan::modules::{MODULES, Module};
 use http::Method;
 use serde_json::Value;
 use strangler::Kind;
+use system_tests::Address;
 
 /// A document.
 pub type Document = Arc<Value>;
@@ -15,6 +16,8 @@ pub type Document = Arc<Value>;
 pub struct Operation {
     /// Its module's name.
     pub module: &'static str,
+    /// Where its module is served: the public address, or the internal one alone.
+    pub address: Address,
     /// Module and method: `catalog.show`.
     pub id: String,
     /// Whether it changes state.
@@ -44,6 +47,15 @@ pub struct Parameter {
     pub required: bool,
     /// Its schema.
     pub schema: Value,
+}
+
+/// Where a module is asked: at the public address, if that serves it.
+pub fn address(module: &Module) -> Address {
+    if module.public {
+        Address::Public
+    } else {
+        Address::Internal
+    }
 }
 
 /// The document of a module.
@@ -82,6 +94,7 @@ fn operation(module: &'static Module, operation: &strangler::Operation, document
     let responses = there["responses"].as_object()?;
     Some(Operation {
         module: module.contract.name,
+        address: address(module),
         id: there["operationId"].as_str()?.to_owned(),
         command: operation.kind == Kind::Command,
         method: operation.method.clone(),

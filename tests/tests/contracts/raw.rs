@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use system_tests::{Answer, System};
+use system_tests::{Address, Answer, System};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -13,10 +13,10 @@ use tokio::{
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Sends bytes to the public address and reads what comes until the connection ends. `None` when nothing came that is an
+/// Sends bytes to one of its addresses and reads what comes until the connection ends. `None` when nothing came that is an
 /// answer.
-pub async fn send(system: &System, request: &[u8]) -> Option<Answer> {
-    let address = system.public().trim_start_matches("http://").to_owned();
+pub async fn send(system: &System, address: Address, request: &[u8]) -> Option<Answer> {
+    let address = system.url(address).trim_start_matches("http://").to_owned();
     let exchange = async {
         let mut socket = TcpStream::connect(address).await.expect("somebody listens");
         let (mut from, mut to) = socket.split();
@@ -31,9 +31,9 @@ pub async fn send(system: &System, request: &[u8]) -> Option<Answer> {
     parse(&bytes)
 }
 
-/// Sends bytes to the public address and goes away without waiting for anything.
-pub async fn send_and_leave(system: &System, request: &[u8]) {
-    let address = system.public().trim_start_matches("http://").to_owned();
+/// Sends bytes to one of its addresses and goes away without waiting for anything.
+pub async fn send_and_leave(system: &System, address: Address, request: &[u8]) {
+    let address = system.url(address).trim_start_matches("http://").to_owned();
     let mut socket = TcpStream::connect(address).await.expect("somebody listens");
     socket.write_all(request).await.expect("written");
     socket.shutdown().await.expect("left");

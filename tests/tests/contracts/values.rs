@@ -1,7 +1,8 @@
 //! Values that fit a schema, and whether a value does.
 //!
 //! References between things resolve by themselves: ids come from one small pool, whatever they are ids of, and the texts
-//! in lists are numbered, so that those of one list differ and those of another name the same.
+//! in lists are numbered, so that those of one list differ and those of another name the same; the first is the section
+//! of the seats that documents have for an example.
 
 use rand::{Rng, seq::IndexedRandom};
 use serde_json::{Map, Value, json};
@@ -66,9 +67,10 @@ impl Values<'_> {
         if let Some(one) = schema.get("example").or_else(|| schema.get("const")) {
             return one.clone();
         }
-        if let Some(all) = schema["enum"].as_array() {
-            let most = i64::try_from(all.len()).unwrap_or(1) - 1;
-            return all[usize::try_from(self.draw(0, most)).unwrap_or_default()].clone();
+        for key in ["examples", "enum"] {
+            if let [_, ..] = list(&schema[key]) {
+                return self.one_of(list(&schema[key]));
+            }
         }
         match () {
             () if is_a(schema, "object") => self.object(schema, place),
@@ -95,15 +97,28 @@ impl Values<'_> {
         Value::Object(object)
     }
 
+    fn one_of(&mut self, all: &[Value]) -> Value {
+        let most = i64::try_from(all.len()).unwrap_or(1) - 1;
+        all[usize::try_from(self.draw(0, most)).unwrap_or_default()].clone()
+    }
+
     fn array(&mut self, schema: &Value) -> Value {
         let least = schema["minItems"].as_i64().unwrap_or(0).max(1);
         let most = schema["maxItems"].as_i64().unwrap_or(i64::MAX).min(least + 2);
         let length = self.draw(least, most);
-        Value::Array(
-            (0..usize::try_from(length).unwrap_or_default())
-                .map(|n| self.nth(&schema["items"], Some(n)))
-                .collect(),
-        )
+        let mut all: Vec<Value> = Vec::new();
+        for n in 0..usize::try_from(length).unwrap_or_default() {
+            let one = self.nth(&schema["items"], Some(n));
+            // A set may come out smaller than was drawn, but not smaller than it may be.
+            if schema["uniqueItems"] != true || !all.contains(&one) {
+                all.push(one);
+            }
+        }
+        assert!(
+            fits(self.document, schema, &json!(all)) != Fit::No,
+            "{all:?} is no {schema}"
+        );
+        Value::Array(all)
     }
 
     fn text(&mut self, schema: &Value, place: Option<usize>) -> String {
@@ -119,13 +134,13 @@ impl Values<'_> {
         let most = usize::try_from(schema["maxLength"].as_u64().unwrap_or(200)).unwrap_or(200);
         let least = usize::try_from(schema["minLength"].as_u64().unwrap_or(0)).unwrap_or(0);
         let text = match (place, self.random.as_mut()) {
+            (Some(0), _) | (None, None) => TEXTS[0].to_owned(),
             (Some(n), _) => format!("Part {n}"),
             (None, Some(random)) => match random.random_range(0..8) {
                 0 => "x".repeat(most),
                 1 => "ß".repeat(most),
                 _ => (*TEXTS.choose(random).unwrap_or(&"a")).to_owned(),
             },
-            (None, None) => TEXTS[0].to_owned(),
         };
         let mut text: String = text.chars().take(most).collect();
         while text.chars().count() < least {
@@ -188,7 +203,10 @@ pub fn fits(document: &Value, schema: &Value, value: &Value) -> Fit {
             small && whole && within(n.as_f64().unwrap_or(0.0), "minimum", "maximum")
         }
         Value::String(s) => within(s.chars().count() as f64, "minLength", "maxLength"),
-        Value::Array(a) => within(a.len() as f64, "minItems", "maxItems"),
+        Value::Array(a) => {
+            let twice = || a.iter().enumerate().any(|(n, one)| a[..n].contains(one));
+            within(a.len() as f64, "minItems", "maxItems") && (schema["uniqueItems"] != true || !twice())
+        }
         _ => true,
     };
     match (fits, value) {

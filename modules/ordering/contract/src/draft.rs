@@ -19,7 +19,7 @@ pub struct OrderDraft {
     /// The show.
     show: ShowId,
     /// The seats: 1 to 20, each once.
-    #[schema(min_items = 1, max_items = 20)]
+    #[schema(value_type = BTreeSet<SeatId>, min_items = 1, max_items = 20)]
     seats: Vec<SeatId>,
     /// Where the tickets are sent. Never shown.
     email: Email,

@@ -11,7 +11,7 @@ use crate::PaymentId;
 /// What the provider gave the buyer to pay with. Never shown in logs.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String", into = "String")]
-#[schema(value_type = String, min_length = 1, max_length = 200, example = "tok_ok")]
+#[schema(value_type = String, min_length = 1, max_length = 200, examples("tok_ok", "tok_declined"))]
 pub struct PaymentToken(String);
 
 impl PaymentToken {

@@ -18,7 +18,7 @@ pub struct HoldDraft {
     /// The show.
     show: ShowId,
     /// The seats: 1 to 20, each once.
-    #[schema(min_items = 1, max_items = 20)]
+    #[schema(value_type = BTreeSet<SeatId>, min_items = 1, max_items = 20)]
     seats: Vec<SeatId>,
 }
 

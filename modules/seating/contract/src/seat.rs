@@ -12,7 +12,7 @@ use crate::ShowId;
 /// `AA`, `AB` and so on; numbers start at 1.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String", into = "String")]
-#[schema(value_type = String, min_length = 1, max_length = 80, example = "Stalls-A-1")]
+#[schema(value_type = String, min_length = 1, max_length = 80, examples("Stalls-A-1", "Stalls-A-2", "Stalls-A-3"))]
 pub struct SeatId(String);
 
 impl SeatId {

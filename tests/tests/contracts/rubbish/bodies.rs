@@ -1,6 +1,6 @@
 //! What can be wrong with a body.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     cases::{Case, Expect},
@@ -160,6 +160,19 @@ fn at_every_place(operation: &Operation, schema: &Value, body: &Value, base: &Ca
                 base.but(format!("{pointer} {raw:.40}"), expect)
                     .body(holed.replace(&hole, raw)),
             );
+        }
+        if let Some(Value::Array(all)) = body.pointer(&pointer)
+            && let Some(first) = all.first()
+        {
+            let twice = json!([first, first]);
+            let fit = fits(document, &place, &twice);
+            let expect = if fit == Fit::No {
+                Expect::Refused
+            } else {
+                Expect::Anything
+            };
+            let body = holed.replace(&hole, &twice.to_string());
+            cases.push(base.but(format!("{pointer} the same twice"), expect).body(body));
         }
         let Some((parent, key)) = pointer.rsplit_once('/') else {
             continue;
