@@ -261,6 +261,9 @@ impl Call<'_> {
         };
         if answer.status().is_server_error() {
             tracing::warn!(status = answer.status().as_u16(), side, "answered with an error");
+            if let Some((switch, _)) = &self.mount.switch {
+                switch.stats().operation(self.index).failed.fetch_add(1, Relaxed);
+            }
         } else {
             tracing::debug!(status = answer.status().as_u16(), side, "answered");
         }
