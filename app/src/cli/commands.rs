@@ -14,6 +14,7 @@ use super::{
 use crate::{
     control::{Health, ModuleStatus, Status},
     databases::{self, CONTROL},
+    docs,
     modules::{self, MODULES},
 };
 
@@ -73,6 +74,12 @@ pub(super) struct AuditArgs {
 pub(super) struct OpenapiArgs {
     /// The module
     module: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AsyncapiArgs {
+    /// Only this module
+    module: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -301,6 +308,14 @@ pub(super) async fn audit(args: AuditArgs, global: &Global) -> Result<(), Failur
 pub(super) fn openapi(args: OpenapiArgs) -> Result<(), Failure> {
     let module = modules::find(&args.module).map_err(Failure::Usage)?;
     output::json(&(module.contract.openapi)())
+}
+
+pub(super) fn asyncapi(args: AsyncapiArgs) -> Result<(), Failure> {
+    let contracts = match &args.module {
+        Some(name) => vec![modules::find(name).map_err(Failure::Usage)?.contract],
+        None => MODULES.iter().map(|m| m.contract).collect(),
+    };
+    output::json(&docs::events_document(contracts))
 }
 
 pub(super) async fn keys(command: KeysCommand, global: &Global) -> Result<(), Failure> {

@@ -114,6 +114,9 @@ enum Command {
     Sagas(sagas::SagasCommand),
     /// A contract's OpenAPI document
     Openapi(commands::OpenapiArgs),
+    /// What the modules tell others, as an AsyncAPI document: of all of them, or of one
+    #[command(after_help = "Examples:\n  banyan asyncapi\n  banyan asyncapi catalog")]
+    Asyncapi(commands::AsyncapiArgs),
     /// The keys that sign tokens between processes
     #[command(subcommand)]
     Keys(commands::KeysCommand),
@@ -159,6 +162,7 @@ fn run(command: Command, global: &Global) -> Result<(), Failure> {
             Command::DeadLetters(command) => letters::run(command, global).await,
             Command::Sagas(command) => sagas::run(command, global).await,
             Command::Openapi(args) => commands::openapi(args),
+            Command::Asyncapi(args) => commands::asyncapi(args),
             Command::Keys(command) => commands::keys(command, global).await,
             Command::Config(command) => commands::config(command, global),
             Command::Migrate(args) => commands::migrate(args, global).await,
