@@ -1,8 +1,8 @@
 //! The catalog's desk: load, decide, save, emit.
 
 use catalog_contract::{
-    Act, ActDraft, ActId, Cancelled, CatalogError, CatalogEvent, CatalogService, Show, ShowDraft, ShowFilter, ShowId, Venue,
-    VenueDraft, VenueId,
+    Act, ActDraft, ActId, Cancelled, CatalogError, CatalogEvent, CatalogService, Show, ShowDraft, ShowFilter, ShowId,
+    Venue, VenueDraft, VenueId,
 };
 use kernel::Page;
 use strangler::{Cx, Done, Event, IfMatch, Put};
