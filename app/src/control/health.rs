@@ -34,6 +34,7 @@ impl HealthStatus {
 
 /// How one schema is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Health {
     /// In one word.
     pub health: HealthStatus,

@@ -29,10 +29,13 @@ const FRESH: Duration = Duration::from_secs(1);
 const BOUNDS: std::ops::RangeInclusive<f64> = 1e-4..=40.0;
 const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// How every schema is, by its name.
+type Counted = Arc<HashMap<String, Health>>;
+
 /// The figures of a running system. They are answered to anybody who reaches the internal address.
 pub struct Metrics {
     control: Arc<Control>,
-    counted: Mutex<Option<(Instant, Arc<HashMap<String, Health>>)>>,
+    counted: Mutex<Option<(Instant, Counted)>>,
 }
 
 impl Metrics {
@@ -57,7 +60,7 @@ impl Metrics {
         ([(header::CONTENT_TYPE, media)], page.text()).into_response()
     }
 
-    async fn health(&self) -> Arc<HashMap<String, Health>> {
+    async fn health(&self) -> Counted {
         let mut counted = self.counted.lock().await;
         if let Some((at, health)) = &*counted
             && at.elapsed() < FRESH

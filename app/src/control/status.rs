@@ -51,7 +51,7 @@ pub struct ModuleStatus {
     /// Where its data is.
     pub data: DataStatus,
     /// How it is: its dead letters, outbox, subscriptions and sagas.
-    #[serde(flatten, default)]
+    #[serde(flatten)]
     pub health: Health,
 }
 
