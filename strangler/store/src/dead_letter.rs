@@ -85,7 +85,15 @@ impl DeadLetters {
     /// # Errors
     /// The database's.
     pub async fn list(&self, limit: u64) -> Result<Vec<DeadLetter>, StoreError> {
-        let rows = parked()
+        self.list_of(None, limit).await
+    }
+
+    /// Those that are parked of this subscription, or of all, oldest first.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn list_of(&self, subscription: Option<&str>, limit: u64) -> Result<Vec<DeadLetter>, StoreError> {
+        let rows = parked_of(subscription)
             .order_by_asc(dead_letters::Column::ParkedAt)
             .order_by_asc(dead_letters::Column::Position)
             .limit(limit)
@@ -97,6 +105,25 @@ impl DeadLetters {
             letters.push(self.letter(row).await?);
         }
         Ok(letters)
+    }
+
+    /// The names of those that are parked of this subscription, or of all, oldest first: without what is in them.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn ids_of(&self, subscription: Option<&str>, limit: u64) -> Result<Vec<LetterId>, StoreError> {
+        let rows = parked_of(subscription)
+            .select_only()
+            .columns([dead_letters::Column::Subscription, dead_letters::Column::Position])
+            .order_by_asc(dead_letters::Column::ParkedAt)
+            .order_by_asc(dead_letters::Column::Position)
+            .limit(limit)
+            .into_tuple::<(String, i64)>()
+            .all(&Reader { db: &self.db })
+            .await
+            .map_err(|e| self.failed(&e))?;
+        let id = |(subscription, position)| LetterId { subscription, position };
+        Ok(rows.into_iter().map(id).collect())
     }
 
     /// One of them, parked or resolved.
@@ -265,4 +292,11 @@ impl DeadLetters {
 
 fn parked() -> sea_orm::Select<dead_letters::Entity> {
     dead_letters::Entity::find().filter(dead_letters::Column::ResolvedAt.is_null())
+}
+
+fn parked_of(subscription: Option<&str>) -> sea_orm::Select<dead_letters::Entity> {
+    match subscription {
+        Some(name) => parked().filter(dead_letters::Column::Subscription.eq(name)),
+        None => parked(),
+    }
 }

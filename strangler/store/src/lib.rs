@@ -10,6 +10,7 @@
 //! no entity carries a schema name. This crate knows nothing of what a module is about, and must never depend on one.
 
 mod aggregate;
+mod backlog;
 mod backoff;
 mod db;
 mod dead_letter;
@@ -36,6 +37,7 @@ mod uow;
 mod view;
 
 pub use aggregate::{Aggregate, Query, Write};
+pub use backlog::{Backlog, LetterBacklog, LogEnds, MOST_COUNTED, OutboxBacklog, SagaBacklog, SubscriptionBacklog};
 pub use backoff::Retry;
 pub use db::{Db, DbOptions, Engine};
 pub use dead_letter::{DeadLetter, DeadLetters, Depth, LetterId, Resolved};

@@ -5,6 +5,7 @@ use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager, async_trai
 use sea_query::{ColumnDef, ColumnType, Index, Table, TableCreateStatement};
 
 use crate::{
+    backlog::BacklogIndexes,
     dead_letter::entity::TroubleTables,
     entity::{event_log, event_log_head, outbox, snapshots, subscriptions},
     lease::LeaseTable,
@@ -22,6 +23,7 @@ pub fn migrations() -> Vec<Box<dyn MigrationTrait>> {
         Box::new(LeaseTable),
         Box::new(TroubleTables),
         Box::new(ReaderTable),
+        Box::new(BacklogIndexes),
     ]
 }
 

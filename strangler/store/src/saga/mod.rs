@@ -11,6 +11,7 @@
 //! and C. Richardson, "Microservices Patterns", chapter 4.)
 
 mod definition;
+mod desk;
 mod engine;
 mod inbox;
 mod key;

@@ -236,6 +236,8 @@ impl Sagas {
             return Ok(None);
         }
         let before = sheet.saga.clone();
+        // A stuck saga is due only when somebody asked for it to be resumed.
+        sheet.resume(now);
         let next = sheet.claim(&shape, now, self.hold());
         self.finish(uow, &shape, &before, sheet, route, next).await
     }
