@@ -12,7 +12,7 @@ use strangler::{Clock, Cx, SystemClock};
 use tokio::sync::watch;
 
 use crate::{
-    DeadLetters, EventLog, Leases, Relay, Retention, StoreError, Uow, View,
+    DeadLetters, EventLog, Leases, Queues, Relay, Retention, StoreError, Uow, View,
     error::{Place, connection_lost},
     log::LocalLog,
     migrate, postgres,
@@ -221,6 +221,11 @@ impl Db {
     /// The events that this schema's subscriptions could not handle.
     pub fn dead_letters(&self) -> DeadLetters {
         DeadLetters::new(self.clone())
+    }
+
+    /// The schema's queues.
+    pub fn queues(&self) -> Queues {
+        Queues::new(self.clone())
     }
 
     /// How long the schema's event log is kept.

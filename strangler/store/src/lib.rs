@@ -4,6 +4,7 @@
 //! decides upon, and leaves what it wants; nothing is written before [`Uow::commit`], which writes state, history and
 //! events in one transaction. The [`Relay`] moves committed events into the schema's [`EventLog`] and numbers them there;
 //! a [`Subscription`] of another schema reads that log and moves its cursor in the same transaction as its effects.
+//! [`Queues`] carry commands from point to point inside a schema.
 //! What takes several modules is a saga: a row of the schema that [`Sagas`] takes from step to step, forward or back.
 //!
 //! The same code runs on SQLite (one file per schema) and on PostgreSQL (one schema and one login role per module), so
@@ -24,6 +25,7 @@ mod migrate;
 mod postgres;
 pub mod provision;
 mod pulse;
+mod queue;
 mod relay;
 mod retention;
 mod saga;
@@ -44,6 +46,7 @@ pub use exclusive::Exclusive;
 pub use handler::{Filter, Handler, HandlerError, SubscriptionError};
 pub use lease::{Lease, LeaseInfo, Leases, Turn};
 pub use log::{Batch, EventLog, Head, LOGS, LogDesk, LogError, RemoteLog};
+pub use queue::{Consumer, Message, QueueCommand, QueueDepth, QueueWorker, Queues};
 pub use relay::Relay;
 pub use retention::{Pruned, ReaderInfo, Retention};
 pub use saga::{

@@ -34,6 +34,7 @@ mod order;
 mod peer;
 mod provisioning;
 mod pulse;
+mod queues;
 mod remote;
 mod saga_shapes;
 mod sagas;
