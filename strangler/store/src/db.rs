@@ -12,7 +12,7 @@ use strangler::{Clock, Cx, SystemClock};
 use tokio::sync::watch;
 
 use crate::{
-    DeadLetters, EventLog, Leases, Queues, Relay, Retention, StoreError, Uow, View,
+    DeadLetters, EventLog, Janitor, Leases, Queues, Relay, Retention, StoreError, Uow, View,
     error::{Place, connection_lost},
     log::LocalLog,
     migrate, postgres,
@@ -226,6 +226,11 @@ impl Db {
     /// The schema's queues.
     pub fn queues(&self) -> Queues {
         Queues::new(self.clone())
+    }
+
+    /// Throws away what nobody needs any more.
+    pub fn janitor(&self) -> Janitor {
+        Janitor::new(self.clone())
     }
 
     /// How long the schema's event log is kept.

@@ -7,6 +7,7 @@ use sea_query::{ColumnDef, ColumnType, Index, Table, TableCreateStatement};
 use crate::{
     dead_letter::entity::TroubleTables,
     entity::{event_log, event_log_head, outbox, snapshots, subscriptions},
+    janitor::AgeIndexes,
     lease::LeaseTable,
     queue::QueueTable,
     retention::ReaderTable,
@@ -24,6 +25,7 @@ pub fn migrations() -> Vec<Box<dyn MigrationTrait>> {
         Box::new(TroubleTables),
         Box::new(ReaderTable),
         Box::new(QueueTable),
+        Box::new(AgeIndexes),
     ]
 }
 
