@@ -25,6 +25,8 @@ macro_rules! on_both {
     };
 }
 
+mod cleaning;
+mod endurance;
 mod faults;
 mod leases;
 mod log;
