@@ -32,6 +32,7 @@ mod subscription;
 mod tenure;
 mod uow;
 mod view;
+mod writer;
 
 pub use aggregate::{Aggregate, Query, Write};
 pub use backoff::Retry;
