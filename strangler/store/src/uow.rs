@@ -355,7 +355,6 @@ impl Uow {
         doing: impl FnOnce() -> String,
     ) -> Result<T, StoreError> {
         result.map_err(|error| {
-            self.tx.note(&error);
             let error = self.db.place().error(doing(), &error);
             self.failed.get_or_insert_with(|| error.clone());
             error
@@ -420,7 +419,7 @@ impl Uow {
         match settled {
             Ok(false) => Ok(()),
             Ok(true) if !self.read => Ok(()),
-            Ok(true) => Err(self.conflict(doing(), "another process wrote meanwhile")),
+            Ok(true) => Err(self.conflict(doing(), "what it has read was changed meanwhile")),
             Err(error) => self.check(Err(error), doing),
         }
     }

@@ -1,14 +1,15 @@
 //! Group commit: on SQLite, units of work that wait for the schema's one writer share a transaction, and so a sync.
 //!
-//! A task, the driver, owns the writer as long as anybody wants it. It begins a transaction, lends it to the first in line
-//! inside a savepoint, and gets it back with what the unit has written, or with nothing. While others wait it lends the
-//! same transaction to the next; when nobody does, or the batch has reached its bound, it commits, and only then every unit
+//! A task, the driver, owns the writer as long as anybody wants it. It begins a transaction, lends it to the first in line,
+//! and gets it back with what the unit has written, or with nothing. While others wait it lends the same transaction to the
+//! next one, inside a savepoint; when nobody does, or the batch has reached its bound, it commits, and only then every unit
 //! of the batch hears that it is committed. So one who is alone waits for nobody; whoever comes while a commit is being
 //! synced is in the next batch together with all the others. The line is first come, first served.
 //!
 //! * A unit that fails, panics or is dropped is rolled back to its savepoint; its neighbours do not notice.
 //! * When COMMIT fails, every unit of the batch fails. The same happens when SQLite ends the transaction by itself, which it
-//!   does when there is no room or an I/O error happens: the savepoint is gone then, and that is how it is found out.
+//!   does when there is no room or an I/O error happens. Statements after that would be transactions of their own; so after
+//!   one has failed nobody is taken in any more unless it was rolled back to its savepoint, which shows that it is there.
 //! * The driver is a task of its own, so no caller who hangs up can interrupt a COMMIT.
 //! * A unit reads what the units before it in the batch wrote. If it commits, it commits with them. If it does not, because
 //!   it found that everything is as it should be, it must not say so before they are committed: see [`Tx::settle`].
@@ -19,7 +20,7 @@ use std::{
     collections::{HashSet, VecDeque},
     ops::Deref,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -99,8 +100,10 @@ pub(crate) struct Tx {
     signals: Arc<Signals>,
     /// What it has written, for those who come after it in the batch.
     touched: Vec<Row>,
-    /// A statement of it failed with this.
-    trouble: Option<DbErr>,
+    /// Those it waited for to be certain came to nothing.
+    undone_before: bool,
+    /// The first failure of a statement of it.
+    trouble: OnceLock<DbErr>,
 }
 
 /// How it goes back to the driver.
@@ -128,6 +131,8 @@ enum What {
     Kept {
         touched: Vec<Row>,
         news: News,
+        /// A statement failed, and it is to be committed all the same.
+        doubtful: bool,
         done: oneshot::Sender<Result<(), DbErr>>,
     },
     /// To be rolled back.
@@ -144,7 +149,8 @@ impl Tx {
             loan: None,
             signals,
             touched: Vec::new(),
-            trouble: None,
+            undone_before: false,
+            trouble: OnceLock::new(),
         }
     }
 
@@ -160,7 +166,12 @@ impl Tx {
         };
         let (done, told) = oneshot::channel();
         let touched = std::mem::take(&mut self.touched);
-        let what = What::Kept { touched, news, done };
+        let what = What::Kept {
+            touched,
+            news,
+            doubtful: self.trouble.get().is_some(),
+            done,
+        };
         drop(back.send(Back { tx, before, what }));
         told.await.unwrap_or_else(|_| Err(lost()))
     }
@@ -177,9 +188,12 @@ impl Tx {
         }
     }
 
-    /// A statement failed.
-    pub(crate) fn note(&mut self, error: &DbErr) {
-        self.trouble.get_or_insert_with(|| error.clone());
+    /// Remembers that a statement failed.
+    fn note<T>(&self, result: Result<T, DbErr>) -> Result<T, DbErr> {
+        if let Err(error) = &result {
+            self.trouble.get_or_init(|| error.clone());
+        }
+        result
     }
 
     /// Whether this row, or any at all, was written by somebody whose commit is not certain yet.
@@ -193,8 +207,8 @@ impl Tx {
     /// Waits until what was written before in the same transaction is committed, and goes on in one of its own; nothing must
     /// have been written here. A command that finds that it was carried out already answers without a commit. What it found
     /// may be written by another one of the same batch, whose commit may yet fail: then "it is done" was not true, and if
-    /// the process was killed, what was acknowledged is lost. Answers whether another process wrote in between, so that what
-    /// was read before does not hold any more.
+    /// the process was killed, what was acknowledged is lost. Answers whether what was read before may not hold any more: those
+    /// who wrote it failed to commit, or another process wrote in between.
     pub(crate) async fn settle(&mut self) -> Result<bool, DbErr> {
         let version = self.data_version().await?;
         let (Some(tx), Some(Loan { back, before })) = (self.held.take(), self.loan.take()) else {
@@ -204,7 +218,7 @@ impl Tx {
         let what = What::Settle(again);
         drop(back.send(Back { tx, before, what }));
         *self = next.await.unwrap_or_else(|_| Err(lost()))?;
-        Ok(self.data_version().await? != version)
+        Ok(self.undone_before || self.data_version().await? != version)
     }
 
     /// Changes when another connection has written to the file, and by nothing else.
@@ -241,19 +255,19 @@ impl ConnectionTrait for Tx {
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        (**self).execute_raw(statement).await
+        self.note((**self).execute_raw(statement).await)
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        (**self).execute_unprepared(sql).await
+        self.note((**self).execute_unprepared(sql).await)
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        (**self).query_one_raw(statement).await
+        self.note((**self).query_one_raw(statement).await)
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        (**self).query_all_raw(statement).await
+        self.note((**self).query_all_raw(statement).await)
     }
 }
 
@@ -295,6 +309,8 @@ struct Waiter {
     hand: oneshot::Sender<Result<Tx, DbErr>>,
     /// It will take long, so it must be the first of its batch: nobody's commit waits for it.
     long: bool,
+    /// Those it waited for came to nothing.
+    undone_before: bool,
 }
 
 impl Writer {
@@ -324,7 +340,11 @@ impl Writer {
         let wait = async {
             loop {
                 let (hand, turn) = oneshot::channel();
-                self.0.enqueue(Waiter { hand, long });
+                self.0.enqueue(Waiter {
+                    hand,
+                    long,
+                    undone_before: false,
+                });
                 // When the driver's runtime has ended, this one's takes over.
                 if let Ok(tx) = turn.await {
                     return tx;
@@ -388,7 +408,7 @@ struct Batch {
 /// How a batch ended.
 enum End {
     Committed,
-    /// Committed for the sake of this one, who goes on.
+    /// Ended too, and this one goes on in the next.
     Settled(Waiter),
 }
 
@@ -453,11 +473,6 @@ impl Driver {
         };
         let mut waiter = first;
         loop {
-            if let Err(error) = batch.tx.execute_unprepared("SAVEPOINT unit").await {
-                drop(waiter.hand.send(Err(error.clone())));
-                batch.fail(&error);
-                return End::Committed;
-            }
             let (back, given_back) = oneshot::channel();
             let tx = Tx {
                 held: Some(batch.tx),
@@ -467,7 +482,8 @@ impl Driver {
                 }),
                 signals: self.shared.signals.clone(),
                 touched: Vec::new(),
-                trouble: None,
+                undone_before: waiter.undone_before,
+                trouble: OnceLock::new(),
             };
             // Whoever is not there any more drops it, and so gives it back.
             drop(waiter.hand.send(Ok(tx)));
@@ -476,15 +492,21 @@ impl Driver {
                 return End::Committed;
             };
             (batch.tx, batch.before) = (tx, before);
-            let end_unit = match what {
-                What::Kept { touched, news, done } => {
+            let alone = batch.before.units == 0;
+            let sound = match what {
+                What::Kept {
+                    touched,
+                    news,
+                    doubtful,
+                    done,
+                } => {
                     batch.before.units += 1;
                     batch.before.rows.extend(touched);
                     batch.news.add(news);
                     batch.members.push(done);
-                    "RELEASE unit"
+                    !doubtful
                 }
-                What::Undone(_) if batch.members.is_empty() => {
+                What::Undone(_) if alone => {
                     // Nobody minds if this fails: the connection is closed then.
                     drop(batch.tx.rollback().await);
                     return End::Committed;
@@ -494,28 +516,29 @@ impl Driver {
                         batch.fail(&trouble.unwrap_or(error));
                         return End::Committed;
                     }
-                    "RELEASE unit"
+                    true
                 }
                 What::Settle(again) => {
-                    return match self.commit(batch).await {
-                        Ok(()) => End::Settled(Waiter {
-                            hand: again,
-                            long: false,
-                        }),
-                        Err(error) => {
-                            drop(again.send(Err(error)));
-                            End::Committed
-                        }
-                    };
+                    let committed = self.commit(batch).await;
+                    return End::Settled(Waiter {
+                        hand: again,
+                        long: false,
+                        undone_before: committed.is_err(),
+                    });
                 }
             };
-            let room = batch.members.len() < MOST && began.elapsed() < LONGEST;
+            let room = sound && batch.members.len() < MOST && began.elapsed() < LONGEST;
             let Some(another) = room.then(|| self.another()).flatten() else {
                 // What went wrong has been said.
                 drop(self.commit(batch).await);
                 return End::Committed;
             };
-            if let Err(error) = batch.tx.execute_unprepared(end_unit).await {
+            let next = if alone {
+                "SAVEPOINT unit"
+            } else {
+                "RELEASE unit; SAVEPOINT unit"
+            };
+            if let Err(error) = batch.tx.execute_unprepared(next).await {
                 batch.fail(&error);
                 // Nothing has happened to this one yet: it is the first of the next batch.
                 return End::Settled(another);
