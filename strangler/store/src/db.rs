@@ -7,6 +7,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement, Transaction
 use sea_orm_migration::MigrationTrait;
 use strangler::{Clock, Cx, SystemClock};
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use crate::{
     DeadLetters, EventLog, Leases, Relay, Retention, StoreError, Uow, View,
@@ -299,6 +300,11 @@ impl Db {
 
     pub(crate) fn watch_logged(&self) -> watch::Receiver<u64> {
         self.0.signals.logged.subscribe()
+    }
+
+    /// See [`Signals::take_begun`].
+    pub(crate) fn take_begun(&self, limit: usize) -> Vec<Uuid> {
+        self.0.signals.take_begun(limit)
     }
 
     pub(crate) fn watch_sagas(&self) -> watch::Receiver<u64> {

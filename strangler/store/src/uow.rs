@@ -377,8 +377,8 @@ impl Uow {
     }
 
     /// The commit will wake those who work on sagas.
-    pub(crate) fn wake_sagas(&mut self) {
-        self.news.sagas = true;
+    pub(crate) fn wake_sagas(&mut self, saga: Uuid) {
+        self.news.sagas.push(saga);
     }
 
     /// Somebody else changed what this decision is about: it cannot be committed any more.

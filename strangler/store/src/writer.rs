@@ -41,6 +41,9 @@ const MOST: usize = 64;
 /// A batch that is older takes nobody in any more, so that the first one does not wait for the sake of the others.
 const LONGEST: Duration = Duration::from_millis(10);
 
+/// The most sagas that are kept in mind until somebody works on them.
+const MOST_BEGUN: usize = 4096;
+
 /// An aggregate, or something else with an id of its own, as far as a batch is concerned.
 pub(crate) type Row = (&'static str, Uuid);
 
@@ -53,42 +56,65 @@ pub(crate) struct Signals {
     pub(crate) logged: watch::Sender<u64>,
     /// Counts commits that began sagas or put them back to work, so that those who work on them in this process wake up.
     pub(crate) sagas: watch::Sender<u64>,
+    /// Which ones: whoever works on sagas here need not look for them.
+    begun: Mutex<VecDeque<Uuid>>,
 }
 
 impl Signals {
     pub(crate) fn new() -> Self {
         let (commits, logged, sagas) = (watch::Sender::new(0), watch::Sender::new(0), watch::Sender::new(0));
-        Self { commits, logged, sagas }
+        let begun = Mutex::default();
+        Self {
+            commits,
+            logged,
+            sagas,
+            begun,
+        }
     }
 
     pub(crate) fn announce(&self, news: News) {
+        let moved = !news.sagas.is_empty();
+        if self.sagas.receiver_count() > 0 {
+            let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+            begun.extend(news.sagas);
+            // Those that are forgotten here are found when the table is looked at.
+            let over = begun.len().saturating_sub(MOST_BEGUN);
+            begun.drain(..over);
+        }
         let told = [
             (news.emitted, &self.commits),
             (news.logged, &self.logged),
-            (news.sagas, &self.sagas),
+            (moved, &self.sagas),
         ];
         for (_, sender) in told.into_iter().filter(|(happened, _)| *happened) {
             sender.send_modify(|n| *n += 1);
         }
     }
+
+    /// Up to so many of the sagas that were begun or put back to work, for somebody to work on; each is told once.
+    pub(crate) fn take_begun(&self, limit: usize) -> Vec<Uuid> {
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = limit.min(begun.len());
+        begun.drain(..taken).collect()
+    }
 }
 
 /// What a transaction did that somebody waits for.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct News {
     /// There are events in the outbox.
     pub(crate) emitted: bool,
     /// There are events in the log.
     pub(crate) logged: bool,
-    /// Sagas were begun or put back to work.
-    pub(crate) sagas: bool,
+    /// These sagas were begun or put back to work.
+    pub(crate) sagas: Vec<Uuid>,
 }
 
 impl News {
     fn add(&mut self, more: Self) {
         self.emitted |= more.emitted;
         self.logged |= more.logged;
-        self.sagas |= more.sagas;
+        self.sagas.extend(more.sagas);
     }
 }
 
@@ -275,7 +301,7 @@ struct Announce<'a>(&'a Signals, News);
 
 impl Drop for Announce<'_> {
     fn drop(&mut self) {
-        self.0.announce(self.1);
+        self.0.announce(std::mem::take(&mut self.1));
     }
 }
 

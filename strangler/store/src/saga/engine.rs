@@ -44,12 +44,12 @@ pub enum Cancelled {
 }
 
 impl Sagas {
-    /// The sagas of `db`'s schema; none are registered yet. 32 of them are worked on at a time, and a step has 30 s.
+    /// The sagas of `db`'s schema; none are registered yet. 256 of them are worked on at a time, and a step has 30 s.
     pub fn new(db: Db) -> Self {
         Self {
             db,
             shapes: Arc::default(),
-            in_flight: 32,
+            in_flight: 256,
             step_timeout: Duration::from_secs(30),
             turn: Turn::always(),
         }
@@ -142,7 +142,7 @@ impl Sagas {
             .exec_without_returning(uow.connection())
             .await;
         uow.check(done, doing)?;
-        uow.wake_sagas();
+        uow.wake_sagas(id);
         Ok(())
     }
 
@@ -296,7 +296,7 @@ impl Sagas {
 
     async fn insist(&self, uow: &mut Uow, shape: &Shape, before: &Saga, sheet: &mut Sheet) -> Result<(), StoreError> {
         if self.write(uow, shape, before, sheet).await? {
-            uow.wake_sagas();
+            uow.wake_sagas(before.id);
             return Ok(());
         }
         let doing = format!("changing saga {}", before.id);
