@@ -10,7 +10,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use strangler::Cx;
 
-use crate::{Db, Envelope, StoreError, entity::subscriptions, queue, subscription::promote, view::Reader};
+use crate::{
+    Db, Envelope, StoreError, entity::subscriptions, queue, subscription::promote, view::Reader, writer::News,
+};
 
 use self::entity::{dead_letters, set_aside};
 
@@ -171,10 +173,11 @@ impl DeadLetters {
             let tx = self.db.begin_raw("resolving a dead letter").await?;
             let done = self.resolve_one(&tx, cx, id, how).await.map_err(|e| self.failed(&e))?;
             if done {
-                tx.commit().await.map_err(|e| self.failed(&e))?;
-                if queue::is_queue(&id.subscription) {
-                    self.db.announce_sagas();
-                }
+                let news = News {
+                    queued: queue::is_queue(&id.subscription),
+                    ..News::default()
+                };
+                tx.commit_with(news).await.map_err(|e| self.failed(&e))?;
                 tracing::info!(
                     subscription = id.subscription,
                     position = id.position,

@@ -36,6 +36,7 @@ mod subscription;
 mod tenure;
 mod uow;
 mod view;
+mod writer;
 
 pub use aggregate::{Aggregate, Query, Write};
 pub use backoff::Retry;

@@ -156,8 +156,7 @@ impl Queues {
             ended_at: None,
         };
         uow.put(SendCommand(row));
-        // Those who work on sagas and those who work on queues are woken alike.
-        uow.wake_sagas();
+        uow.wake_queues();
     }
 
     /// A worker on `queue`. Any number of them may work, in any number of processes.

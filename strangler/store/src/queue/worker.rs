@@ -10,7 +10,6 @@ use sea_orm::{
     sea_query::{LockBehavior, LockType},
 };
 use serde_json::{Value, json};
-use strangler::Cx;
 
 use super::{
     Consumer, Message, REPLY, SendCommand,
@@ -125,7 +124,7 @@ impl QueueWorker {
     /// Works until `stop` is ready, which is looked at between steps. A database that is away is waited for.
     pub async fn run(&self, stop: impl Future<Output = ()> + Send) {
         let mut stop = pin!(stop);
-        let (mut work, mut beats) = (self.db.watch_sagas(), self.db.beats());
+        let (mut work, mut beats) = (self.db.watch_queues(), self.db.beats());
         let mut turn = self.turn.clone();
         let mut backoff = Backoff::default();
         loop {
@@ -234,8 +233,9 @@ impl QueueWorker {
 
     /// Effects, answer and acknowledgement in one transaction.
     async fn carry_out(&self, row: &queued::Model) -> Result<(), Failed> {
-        let mut uow = self.db.begin(&Cx::system(&letters_of(&self.queue))).await?;
-        uow.follow(&row.traceparent);
+        let tx = self.db.begin_raw("beginning to carry out a command").await?;
+        let by = Some(letters_of(&self.queue));
+        let mut uow = Uow::new(self.db.clone(), tx, row.traceparent.clone(), by);
         let found = table::lock(uow.connection(), row.id).await;
         let found = uow.check(found, || format!("taking command {}", row.message_id))?;
         if !found.is_some_and(|found| is_ours(&found, row)) {
@@ -255,7 +255,7 @@ impl QueueWorker {
         if let Some(queue) = &row.reply_to {
             let reply = reply(&mut uow, queue, row, answer);
             uow.put(reply);
-            uow.wake_sagas();
+            uow.wake_queues();
         }
         uow.put(End {
             id: row.id,

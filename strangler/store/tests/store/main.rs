@@ -25,6 +25,7 @@ macro_rules! on_both {
     };
 }
 
+mod batches;
 mod cleaning;
 mod endurance;
 mod faults;
