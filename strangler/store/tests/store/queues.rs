@@ -17,7 +17,7 @@ use strangler_store::{Consumer, Db, HandlerError, Message, QueueCommand, Uow};
 
 use crate::notes::{AddEffect, Effects, cx, id};
 
-/// Writes each command down, with its number; fails, or waits for ever, when its body says so.
+/// Writes each command down, with its number; fails when its body says so.
 struct CarryOut;
 
 impl Consumer for CarryOut {
@@ -32,7 +32,6 @@ impl Consumer for CarryOut {
                 Some("fail") => Err(HandlerError::failed("as told")),
                 Some("fail twice") if message.attempt < 3 => Err(HandlerError::failed("not yet")),
                 Some("panic") => panic!("as told"),
-                Some("hang") => std::future::pending().await,
                 Some("decode") => Ok(serde_json::from_value::<u32>(json!("no number"))?.into()),
                 _ => Ok(json!({"did": message.body, "attempt": message.attempt})),
             }
@@ -280,19 +279,30 @@ mod tests {
     pub async fn a_lost_workers_command_is_delivered_again(home: &Home) {
         let clock = ManualClock::new(chrono::Utc::now());
         let db = with_clock(home, &clock).await;
-        send(&db, "hang", 1).await;
-        let worker = worker(&db).with_visible_time(Duration::from_secs(20));
-        for attempt in 1..=3 {
+        send(&db, "it", 1).await;
+        let begun = Arc::new(tokio::sync::Notify::new());
+        let hanging = || {
+            let worker = db.queues().worker("q", Arc::new(Hang(begun.clone()))).with_retry(QUICK);
+            worker.with_visible_time(Duration::from_secs(20))
+        };
+        for _ in 0..3 {
             // The worker is lost in the middle of it.
-            let lost = tokio::time::timeout(Duration::from_millis(60), worker.step()).await;
-            assert!(lost.is_err(), "attempt {attempt}");
+            let worker = hanging();
+            let lost = tokio::spawn(async move { worker.run(std::future::pending()).await });
+            begun.notified().await;
+            lost.abort();
+            assert!(lost.await.unwrap_err().is_cancelled());
             clock.advance(chrono::TimeDelta::seconds(19));
-            assert_eq!(worker.step().await.unwrap(), 0, "it is not visible yet");
+            assert_eq!(hanging().step().await.unwrap(), 0, "it is not visible yet");
             clock.advance(chrono::TimeDelta::seconds(1));
         }
         // Something that costs the worker its life each time must not do so for ever.
-        assert_eq!(worker.step().await.unwrap(), 0);
-        let list = db.dead_letters().list(10).await.unwrap();
+        let worker = worker(&db).with_visible_time(Duration::from_secs(20));
+        let parked = async || {
+            assert_eq!(worker.step().await.unwrap(), 0);
+            db.dead_letters().list(10).await.unwrap()
+        };
+        let list = eventually("the dead letter", parked, |list| list.len() == 1).await;
         assert_eq!(list[0].error, "its worker was lost at each of 3 deliveries");
         assert!(effects(&db).await.is_empty());
         // Somebody who comes back late finds that somebody else has it, and changes nothing.
@@ -318,6 +328,22 @@ mod tests {
         late.await.unwrap().unwrap();
         while worker.step().await.unwrap() > 0 {}
         assert_eq!(effects(&db).await, [(2, 1), (3, 1)].into());
+    }
+
+    /// Never comes to an end.
+    struct Hang(Arc<tokio::sync::Notify>);
+
+    impl strangler_store::Consumer for Hang {
+        fn consume<'a>(
+            &'a self,
+            _: &'a mut strangler_store::Uow,
+            _: &'a strangler_store::Message,
+        ) -> strangler::BoxFuture<'a, Result<serde_json::Value, strangler_store::HandlerError>> {
+            Box::pin(async move {
+                self.0.notify_one();
+                std::future::pending().await
+            })
+        }
     }
 
     /// The first command takes as long as the gate is closed.
