@@ -1,4 +1,5 @@
-//! Dead letters: events that a subscription could not handle, for a person to look at.
+//! Dead letters: events that a subscription could not handle, and commands of a queue that could not be carried out, for a
+//! person to look at.
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
@@ -9,7 +10,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use strangler::Cx;
 
-use crate::{Db, Envelope, StoreError, entity::subscriptions, subscription::promote, view::Reader};
+use crate::{
+    Db, Envelope, StoreError, entity::subscriptions, queue, subscription::promote, view::Reader, writer::News,
+};
 
 use self::entity::{dead_letters, set_aside};
 
@@ -18,9 +21,9 @@ pub(crate) mod entity;
 /// Names a dead letter: an event of a subscription's log.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LetterId {
-    /// The subscription.
+    /// The subscription, or `queue:` and the name of a queue.
     pub subscription: String,
-    /// The event's position in its log.
+    /// The event's position in its log, or the command's in the queues.
     pub position: i64,
 }
 
@@ -29,7 +32,7 @@ pub struct LetterId {
 pub struct DeadLetter {
     /// Which one.
     pub id: LetterId,
-    /// The event, with its trace; `None` when what is stored is no envelope.
+    /// The event, with its trace, or a command in the form of one; `None` when what is stored is no envelope.
     pub event: Option<Envelope>,
     /// Why it failed last.
     pub error: String,
@@ -197,7 +200,11 @@ impl DeadLetters {
             let tx = self.db.begin_raw("resolving a dead letter").await?;
             let done = self.resolve_one(&tx, cx, id, how).await.map_err(|e| self.failed(&e))?;
             if done {
-                tx.commit().await.map_err(|e| self.failed(&e))?;
+                let news = News {
+                    queued: queue::is_queue(&id.subscription),
+                    ..News::default()
+                };
+                tx.commit_with(news).await.map_err(|e| self.failed(&e))?;
                 tracing::info!(
                     subscription = id.subscription,
                     position = id.position,
@@ -211,11 +218,16 @@ impl DeadLetters {
     }
 
     async fn resolve_one(&self, tx: &DatabaseTransaction, cx: &Cx, id: &LetterId, how: &str) -> Result<bool, DbErr> {
-        // The subscription's own transactions begin with this lock too.
-        subscriptions::Entity::find_by_id(id.subscription.clone())
-            .lock_exclusive()
-            .one(tx)
-            .await?;
+        // The transactions of the subscription, or of the queue's workers, begin with this lock too.
+        let of_queue = queue::is_queue(&id.subscription);
+        if of_queue {
+            queue::lock(tx, id.position).await?;
+        } else {
+            subscriptions::Entity::find_by_id(id.subscription.clone())
+                .lock_exclusive()
+                .one(tx)
+                .await?;
+        }
         let key = (id.subscription.clone(), id.position);
         let row = dead_letters::Entity::find_by_id(key).one(tx).await?;
         let Some(mut row) = row.filter(|row| row.resolved_at.is_none()) else {
@@ -238,7 +250,9 @@ impl DeadLetters {
             .filter(dead_letters::Column::Position.eq(id.position))
             .exec(tx)
             .await?;
-        if how == "retried" {
+        if of_queue {
+            queue::resolve(tx, id.position, how == "retried", row.tried, now).await?;
+        } else if how == "retried" {
             let again = set_aside::Model {
                 subscription: row.subscription,
                 position: row.position,

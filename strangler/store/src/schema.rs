@@ -8,14 +8,16 @@ use crate::{
     backlog::BacklogIndexes,
     dead_letter::entity::TroubleTables,
     entity::{event_log, event_log_head, outbox, snapshots, subscriptions},
+    janitor::AgeIndexes,
     lease::LeaseTable,
+    queue::QueueTable,
     retention::ReaderTable,
     saga::SagaTables,
 };
 
 /// The migrations that every schema starts with: `snapshots`, `outbox`, `event_log`, `event_log_head`, `subscriptions`;
 /// `sagas`, `saga_steps`, `inbox`; `leases`;
-/// `set_aside`, `dead_letters`; `log_readers`.
+/// `set_aside`, `dead_letters`; `log_readers`; `queue_messages`.
 pub fn migrations() -> Vec<Box<dyn MigrationTrait>> {
     vec![
         Box::new(Foundation),
@@ -24,6 +26,8 @@ pub fn migrations() -> Vec<Box<dyn MigrationTrait>> {
         Box::new(TroubleTables),
         Box::new(ReaderTable),
         Box::new(BacklogIndexes),
+        Box::new(QueueTable),
+        Box::new(AgeIndexes),
     ]
 }
 
