@@ -1,9 +1,13 @@
-//! `/docs`: the contracts' documents, and Swagger UI over them. Everything is part of the binary.
+//! `/docs`: the contracts' documents, and Swagger UI over them; and what the modules tell others. Everything is part of the
+//! binary.
+
+mod events;
 
 use axum::{
     Json, Router,
     extract::Path,
-    http::{StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
+    middleware,
     response::{IntoResponse, Redirect, Response},
     routing::get,
 };
@@ -11,7 +15,13 @@ use utoipa_swagger_ui::{Config, serve};
 
 use std::sync::Arc;
 
+pub use events::document as events_document;
+
 use crate::modules::{MODULES, Module};
+
+/// What Swagger UI may do: run its own scripts, and ask this very system. It sets styles of elements by itself.
+const SWAGGER: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+                       connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
 
 /// The pages under `/docs`.
 pub fn router() -> Router {
@@ -30,6 +40,21 @@ pub fn router() -> Router {
             "/docs/{*file}",
             get(move |Path(path): Path<String>| file(path, config.clone())),
         )
+        .merge(events::router())
+        .layer(middleware::map_response(protect))
+}
+
+/// Headers of every answer, as the console has them. A page that needs less than Swagger UI has said so already.
+async fn protect(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers
+        .entry(header::CONTENT_SECURITY_POLICY)
+        .or_insert(HeaderValue::from_static(SWAGGER));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));
+    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
+    response
 }
 
 /// The modules that the public address serves; the others' documents are on the internal one.

@@ -4,6 +4,8 @@
 use http::Method;
 use utoipa::openapi::OpenApi;
 
+use crate::EventInfo;
+
 /// A module's contract.
 #[derive(Debug)]
 pub struct Contract {
@@ -15,6 +17,8 @@ pub struct Contract {
     pub doc: &'static str,
     /// The operations, in the trait's order; an operation's index is its place here.
     pub operations: &'static [Operation],
+    /// What the module tells others, in the order of its events' enum.
+    pub events: &'static [EventInfo],
     /// Makes the OpenAPI document.
     pub openapi: fn() -> OpenApi,
 }

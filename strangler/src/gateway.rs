@@ -220,6 +220,9 @@ impl Gateway {
             Authenticated::Now(who) => who,
             Authenticated::Later(who) => who.await,
         };
+        if let (Err(NotKnown::Refused(_)), Some((switch, _))) = (&who, &mount.switch) {
+            switch.stats().operation(index).refused.fetch_add(1, Relaxed);
+        }
         let principal = who.map_err(|why| match why {
             NotKnown::Refused(why) => refused(FaultKind::Unauthenticated, why),
             NotKnown::NotNow(why) => refused(FaultKind::Unavailable, why),
@@ -259,8 +262,18 @@ impl Call<'_> {
             }
             None => self.decide(Outgoing::stream(body, self.gateway.limits.body)).await,
         };
+        // The endpoint refuses who may not call before it reads anything, and so before the guard can count it.
+        if side == "local"
+            && matches!(answer.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+            && let Some((switch, _)) = &self.mount.switch
+        {
+            switch.stats().operation(self.index).refused.fetch_add(1, Relaxed);
+        }
         if answer.status().is_server_error() {
             tracing::warn!(status = answer.status().as_u16(), side, "answered with an error");
+            if let Some((switch, _)) = &self.mount.switch {
+                switch.stats().operation(self.index).failed.fetch_add(1, Relaxed);
+            }
         } else {
             tracing::debug!(status = answer.status().as_u16(), side, "answered");
         }

@@ -7,6 +7,7 @@
 #[doc(hidden)]
 #[path = "rt.rs"]
 pub mod __rt;
+pub mod asyncapi;
 pub mod body;
 pub mod clock;
 pub mod compare;
@@ -33,7 +34,7 @@ use std::{future::Future, pin::Pin};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use contract::{Auth, Contract, Kind, Operation};
 pub use cx::{Cx, Principal, Run, Scopes, Trace};
-pub use event::Event;
+pub use event::{Event, EventInfo};
 pub use fault::{Failure, Fault, FaultKind};
 pub use problem::{ContractError, Problem, ProblemKind};
 pub use remote::{Remote, Transport};

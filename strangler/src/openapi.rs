@@ -32,12 +32,15 @@ pub struct Document {
 
 /// The named schemas of a document. Two different ones of one name are a mistake in the contract.
 #[derive(Default)]
-struct Schemas(BTreeMap<String, RefOr<Schema>>);
+pub struct Schemas(BTreeMap<String, RefOr<Schema>>);
 
 impl Schemas {
     /// Adds `T` and what it refers to, and says how to refer to it. A generic type is written out where it is used: its
     /// name does not tell its argument.
-    fn of<T: ToSchema>(&mut self) -> RefOr<Schema> {
+    ///
+    /// # Panics
+    /// When there is another schema of that name.
+    pub fn of<T: ToSchema>(&mut self) -> RefOr<Schema> {
         let mut found = Vec::new();
         T::schemas(&mut found);
         let generic = std::any::type_name::<T>().contains('<');
@@ -50,6 +53,10 @@ impl Schemas {
         } else {
             RefOr::Ref(Ref::from_schema_name(T::name()))
         }
+    }
+
+    pub(crate) fn into_map(self) -> BTreeMap<String, RefOr<Schema>> {
+        self.0
     }
 
     fn add(&mut self, found: Vec<(String, RefOr<Schema>)>) {

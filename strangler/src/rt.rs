@@ -83,3 +83,11 @@ pub fn is_answer<T: Plain + Serialize + DeserializeOwned + ToSchema>() {}
 
 /// A contract's error is an enum under `#[problems("…")]`.
 pub fn is_error<E: ContractError>() {}
+
+/// The version of an event's shape: what is written, or 1.
+pub const fn version(written: &[u32]) -> u32 {
+    match written {
+        [version, ..] => *version,
+        [] => 1,
+    }
+}

@@ -47,6 +47,26 @@ impl Histogram {
         self.buckets[Self::bucket(nanos)].fetch_add(1, Relaxed);
     }
 
+    /// What was counted, by doublings: pairs of a bound in seconds and how many durations were shorter, the last bound being
+    /// infinite and its count that of all; and the sum of all in seconds, within a sixteenth.
+    pub fn doublings(&self) -> ([(f64, u64); DOUBLINGS], f64) {
+        let (mut shorter, mut sum) = (0, 0.0);
+        let doublings = std::array::from_fn(|doubling| {
+            for step in 0..STEPS as usize {
+                let bucket = doubling * STEPS as usize + step;
+                let count = self.buckets[bucket].load(Relaxed);
+                shorter += count;
+                sum += Self::middle(bucket) * count as f64 / 1e9;
+            }
+            let bound = match doubling + 1 == DOUBLINGS {
+                true => f64::INFINITY,
+                false => (1u64 << (doubling as u32 + LOWEST_BIT + 1)) as f64 / 1e9,
+            };
+            (bound, shorter)
+        });
+        (doublings, sum)
+    }
+
     fn add_to(&self, sum: &mut [u64; BUCKETS]) {
         for (s, b) in sum.iter_mut().zip(&self.buckets) {
             *s += b.load(Relaxed);
@@ -85,6 +105,8 @@ pub struct OperationStats {
     pub refused: AtomicU64,
     /// Given up by a caller that went away.
     pub dropped: AtomicU64,
+    /// Asked over HTTP and answered with 5xx, by whichever side.
+    pub failed: AtomicU64,
     /// The time of the monolith's answers.
     pub local_time: Histogram,
     /// The time of the service's answers.
@@ -135,6 +157,23 @@ mod tests {
             let got = quantile_ms([&h].into_iter(), q).unwrap_or_default();
             assert!((got - want).abs() / want < 1.0 / 16.0, "{q}: {got}");
         }
+    }
+
+    #[test]
+    fn doublings_add_up() {
+        let h = Histogram::default();
+        let millis = [1, 2, 3, 5, 9, 70];
+        millis.iter().for_each(|&ms| h.record(Duration::from_millis(ms)));
+        h.record(Duration::MAX);
+        let (doublings, _) = h.doublings();
+        assert_eq!(doublings.last(), Some(&(f64::INFINITY, 7)));
+        for (bound, shorter) in &doublings[..DOUBLINGS - 1] {
+            let want = millis.iter().filter(|&&ms| (ms as f64) < bound * 1e3).count() as u64;
+            assert_eq!(*shorter, want, "below {bound} s");
+        }
+        let h = Histogram::default();
+        millis.iter().for_each(|&ms| h.record(Duration::from_millis(ms)));
+        assert!((h.doublings().1 - 0.090).abs() < 0.090 / 16.0);
     }
 
     #[test]

@@ -5,11 +5,14 @@
 //! that it gave. A value more in an answer's `enum` counts as breaking, since a client that reads it into a closed type
 //! cannot read it.
 
+mod events;
 mod schema;
 #[cfg(test)]
 mod tests;
 
 use serde_json::{Map, Value};
+
+pub use events::breaking_events;
 
 use self::schema::{Direction, Schemas};
 

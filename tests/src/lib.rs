@@ -9,6 +9,7 @@ pub mod http;
 pub mod load;
 pub mod office;
 pub mod postgres;
+pub mod prometheus;
 pub mod random;
 pub mod sales;
 pub mod service;

@@ -96,10 +96,12 @@ impl Client {
             });
         }
         let told = serde_json::from_slice::<Problem>(&body).ok().and_then(|p| p.detail);
+        let named = told.is_some();
         let told = told.unwrap_or_else(|| format!("{base} answered {status}"));
         Err(match status {
             StatusCode::CONFLICT => Failure::Refused(told),
             StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => Failure::Usage(told),
+            StatusCode::NOT_FOUND if named => Failure::Usage(told),
             StatusCode::UNAUTHORIZED => Failure::Failed(format!(
                 "{told}; give the operator's token of that system in BANYAN_OPERATOR_TOKEN, or its data folder with --data"
             )),

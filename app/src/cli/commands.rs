@@ -12,8 +12,9 @@ use super::{
     settings,
 };
 use crate::{
-    control::{ModuleStatus, Status},
+    control::{Health, ModuleStatus, Status},
     databases::{self, CONTROL, Worker},
+    docs,
     modules::{self, MODULES},
 };
 
@@ -73,6 +74,12 @@ pub(super) struct AuditArgs {
 pub(super) struct OpenapiArgs {
     /// The module
     module: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AsyncapiArgs {
+    /// Only this module
+    module: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -158,6 +165,11 @@ pub(super) async fn status(args: Json, global: &Global) -> Result<(), Failure> {
         "P50/P99 LOCAL",
         "P50/P99 REMOTE",
         "DATA",
+        "HEALTH",
+        "LETTERS",
+        "OUTBOX",
+        "LAG",
+        "SAGAS",
     ];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for module in &status.modules {
@@ -166,7 +178,16 @@ pub(super) async fn status(args: Json, global: &Global) -> Result<(), Failure> {
             rows.push(vec![format!("  {operation}"), at.stage.clone()]);
         }
     }
-    output::table(&rows)
+    output::table(&rows)?;
+    let all = status.modules.iter().map(|m| &m.health).chain([&status.control]);
+    let reasons: Vec<_> = all
+        .flat_map(|h| &h.reasons)
+        .map(|r| format!("  {}\n", printable(r)))
+        .collect();
+    if reasons.is_empty() {
+        return Ok(());
+    }
+    output::text(&format!("\n{}:\n{}", status.health.as_str(), reasons.concat()))
 }
 
 fn row(m: &ModuleStatus) -> Vec<String> {
@@ -190,6 +211,28 @@ fn row(m: &ModuleStatus) -> Vec<String> {
         pair(remote.p50, remote.p99),
         m.data.database.clone(),
     ]
+    .into_iter()
+    .chain(waiting(&m.health))
+    .collect()
+}
+
+/// What waits in a module: health, dead letters with the age of the oldest, outbox, the largest lag, sagas that need a person.
+fn waiting(health: &Health) -> [String; 5] {
+    let word = health.health.as_str().to_owned();
+    let Some(backlog) = &health.backlog else {
+        return [word, "?".into(), "?".into(), "?".into(), "?".into()];
+    };
+    let letters = match (backlog.dead_letters.parked, backlog.dead_letters.oldest) {
+        (0, _) | (_, None) => "0".to_owned(),
+        (n, Some(since)) => format!("{n} since {}", since.format("%Y-%m-%d %H:%M:%SZ")),
+    };
+    let lag = backlog.subscriptions.iter().filter_map(|s| s.lag).max();
+    let sagas = match (backlog.sagas.stuck, backlog.sagas.overdue) {
+        (0, 0) => "–".to_owned(),
+        (stuck, overdue) => format!("{stuck} stuck, {overdue} late"),
+    };
+    let lag = lag.map_or_else(|| "–".to_owned(), |n| n.to_string());
+    [word, letters, backlog.outbox.depth.to_string(), lag, sagas]
 }
 
 #[derive(Deserialize, Serialize)]
@@ -265,6 +308,14 @@ pub(super) async fn audit(args: AuditArgs, global: &Global) -> Result<(), Failur
 pub(super) fn openapi(args: OpenapiArgs) -> Result<(), Failure> {
     let module = modules::find(&args.module).map_err(Failure::Usage)?;
     output::json(&(module.contract.openapi)())
+}
+
+pub(super) fn asyncapi(args: AsyncapiArgs) -> Result<(), Failure> {
+    let contracts = match &args.module {
+        Some(name) => vec![modules::find(name).map_err(Failure::Usage)?.contract],
+        None => MODULES.iter().map(|m| m.contract).collect(),
+    };
+    output::json(&docs::events_document(contracts))
 }
 
 pub(super) async fn keys(command: KeysCommand, global: &Global) -> Result<(), Failure> {

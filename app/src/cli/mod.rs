@@ -5,7 +5,9 @@
 mod client;
 mod commands;
 mod events;
+mod letters;
 mod output;
+mod sagas;
 mod serving;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -104,8 +106,17 @@ enum Command {
     /// What happens in the modules
     #[command(subcommand)]
     Events(events::EventsCommand),
+    /// Events that a subscription could not handle, for a person to decide
+    #[command(subcommand)]
+    DeadLetters(letters::LettersCommand),
+    /// Business processes over several modules, and those that need a person
+    #[command(subcommand)]
+    Sagas(sagas::SagasCommand),
     /// A contract's OpenAPI document
     Openapi(commands::OpenapiArgs),
+    /// What the modules tell others, as an AsyncAPI document: of all of them, or of one
+    #[command(after_help = "Examples:\n  banyan asyncapi\n  banyan asyncapi catalog")]
+    Asyncapi(commands::AsyncapiArgs),
     /// The keys that sign tokens between processes
     #[command(subcommand)]
     Keys(commands::KeysCommand),
@@ -151,7 +162,10 @@ fn run(command: Command, global: &Global) -> Result<(), Failure> {
             Command::Diffs(args) => commands::diffs(args, global).await,
             Command::Audit(args) => commands::audit(args, global).await,
             Command::Events(command) => events::run(command, global).await,
+            Command::DeadLetters(command) => letters::run(command, global).await,
+            Command::Sagas(command) => sagas::run(command, global).await,
             Command::Openapi(args) => commands::openapi(args),
+            Command::Asyncapi(args) => commands::asyncapi(args),
             Command::Keys(command) => commands::keys(command, global).await,
             Command::Config(command) => commands::config(command, global),
             Command::Sandbox(command) => serving::sandbox(command, global).await,

@@ -20,14 +20,14 @@ use strangler::{
 use strangler_store::LogError;
 use uuid::Uuid;
 
-use super::{Control, Extracted, Status};
+use super::{Control, Extracted, Status, letters, sagas};
 use crate::{
     auth::{Insider, InternalDoor},
     modules,
 };
 
 /// The most that one answer lists.
-const MOST: u64 = 1000;
+pub(super) const MOST: u64 = 1000;
 /// The longest wait of a request for events.
 const WAIT: Duration = Duration::from_secs(20);
 
@@ -46,6 +46,8 @@ pub fn router(control: Arc<Control>) -> Router {
         .route("/control/v1/instances/{id}", put(heartbeat))
         .route("/control/v1/instances/{id}", delete(leave))
         .route("/.well-known/jwks.json", get(jwks))
+        .merge(letters::router())
+        .merge(sagas::router())
         .fallback(|| async { ControlProblem::new(StatusCode::NOT_FOUND, "nothing is at this path") })
         .method_not_allowed_fallback(|| async {
             ControlProblem::new(
@@ -121,11 +123,11 @@ impl From<Refusal> for ControlProblem {
     }
 }
 
-fn failed(error: impl std::fmt::Display) -> ControlProblem {
+pub(super) fn failed(error: impl std::fmt::Display) -> ControlProblem {
     ControlProblem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
 }
 
-fn unknown(error: String) -> ControlProblem {
+pub(super) fn unknown(error: String) -> ControlProblem {
     ControlProblem::new(StatusCode::BAD_REQUEST, error)
 }
 
@@ -136,7 +138,7 @@ fn insider(parts: &Parts, control: &Control) -> Result<Insider, ControlProblem> 
 }
 
 /// The operator, shown by the operator's token.
-struct Operator(Principal);
+pub(super) struct Operator(pub(super) Principal);
 
 impl FromRequestParts<Arc<Control>> for Operator {
     type Rejection = ControlProblem;
@@ -164,7 +166,7 @@ impl FromRequestParts<Arc<Control>> for AnyInsider {
 }
 
 /// A JSON body whose mistakes are problem documents.
-struct Body<T>(T);
+pub(super) struct Body<T>(pub(super) T);
 
 impl<T: serde::de::DeserializeOwned> axum::extract::FromRequest<Arc<Control>> for Body<T> {
     type Rejection = ControlProblem;
@@ -178,7 +180,7 @@ impl<T: serde::de::DeserializeOwned> axum::extract::FromRequest<Arc<Control>> fo
 }
 
 async fn status(_: Operator, State(control): State<Arc<Control>>) -> Json<Status> {
-    Json(Status::of(&control))
+    Json(Status::read(&control).await)
 }
 
 async fn stage(
@@ -197,14 +199,28 @@ struct Window {
 }
 
 /// A query string whose mistakes are problem documents.
-struct Asked(Window);
+pub(super) struct Asked<T>(pub(super) T);
 
-impl FromRequestParts<Arc<Control>> for Asked {
+impl<T: serde::de::DeserializeOwned> FromRequestParts<Arc<Control>> for Asked<T> {
     type Rejection = ControlProblem;
 
     async fn from_request_parts(parts: &mut Parts, control: &Arc<Control>) -> Result<Self, ControlProblem> {
-        match Query::<Window>::from_request_parts(parts, control).await {
-            Ok(Query(window)) => Ok(Self(window)),
+        match Query::<T>::from_request_parts(parts, control).await {
+            Ok(Query(asked)) => Ok(Self(asked)),
+            Err(rejection) => Err(ControlProblem::new(rejection.status(), rejection.body_text())),
+        }
+    }
+}
+
+/// Parts of the path, whose mistakes are problem documents.
+pub(super) struct At<T>(pub(super) T);
+
+impl<T: serde::de::DeserializeOwned + Send> FromRequestParts<Arc<Control>> for At<T> {
+    type Rejection = ControlProblem;
+
+    async fn from_request_parts(parts: &mut Parts, control: &Arc<Control>) -> Result<Self, ControlProblem> {
+        match Path::<T>::from_request_parts(parts, control).await {
+            Ok(Path(at)) => Ok(Self(at)),
             Err(rejection) => Err(ControlProblem::new(rejection.status(), rejection.body_text())),
         }
     }
@@ -213,7 +229,7 @@ impl FromRequestParts<Arc<Control>> for Asked {
 async fn audit(
     _: Operator,
     State(control): State<Arc<Control>>,
-    Asked(window): Asked,
+    Asked(window): Asked<Window>,
 ) -> Result<impl IntoResponse, ControlProblem> {
     let entries = control
         .store
@@ -227,8 +243,8 @@ async fn audit(
 async fn events(
     _: Operator,
     State(control): State<Arc<Control>>,
-    Path(module): Path<String>,
-    Asked(window): Asked,
+    At(module): At<String>,
+    Asked(window): Asked<Window>,
 ) -> Result<impl IntoResponse, ControlProblem> {
     let log = control.module(&module).map_err(unknown)?.db.log();
     let gone = |error: LogError| match &error {
@@ -261,13 +277,13 @@ async fn events(
 async fn diffs(
     _: Operator,
     State(control): State<Arc<Control>>,
-    Path(module): Path<String>,
+    At(module): At<String>,
 ) -> Result<impl IntoResponse, ControlProblem> {
     let groups = control.module(&module).map_err(unknown)?.switch.parallel().groups();
     Ok(Json(json!({ "groups": groups })))
 }
 
-async fn openapi(_: Operator, Path(module): Path<String>) -> Result<impl IntoResponse, ControlProblem> {
+async fn openapi(_: Operator, At(module): At<String>) -> Result<impl IntoResponse, ControlProblem> {
     let module = modules::find(&module).map_err(unknown)?;
     Ok(Json((module.contract.openapi)()))
 }
@@ -280,7 +296,7 @@ async fn rotate(_: Operator, State(control): State<Arc<Control>>) -> Result<impl
 async fn extract(
     _: Operator,
     State(control): State<Arc<Control>>,
-    Path(module): Path<String>,
+    At(module): At<String>,
 ) -> Result<Json<Extracted>, ControlProblem> {
     Ok(Json(control.extract(&module).await?))
 }
@@ -298,7 +314,7 @@ struct Ended {
 async fn merge_back(
     Operator(by): Operator,
     State(control): State<Arc<Control>>,
-    Path(module): Path<String>,
+    At(module): At<String>,
     Body(Why { why }): Body<Why>,
 ) -> Result<Json<Ended>, ControlProblem> {
     let ended = control.merge_back(&module, &by, why).await?;
@@ -332,7 +348,7 @@ impl Beat {
 async fn heartbeat(
     _: AnyInsider,
     State(control): State<Arc<Control>>,
-    Path(id): Path<String>,
+    At(id): At<String>,
     Query(beat): Query<Beat>,
     Body(registration): Body<Registration>,
 ) -> Result<Json<Heartbeat>, ControlProblem> {
@@ -360,7 +376,7 @@ fn is_address(url: &str) -> bool {
 async fn leave(
     _: AnyInsider,
     State(control): State<Arc<Control>>,
-    Path(id): Path<String>,
+    At(id): At<String>,
 ) -> Result<StatusCode, ControlProblem> {
     let id = id
         .parse::<Uuid>()

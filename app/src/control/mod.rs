@@ -4,14 +4,22 @@
 mod api;
 mod extract;
 mod happened;
+mod health;
+mod letters;
 pub mod logs;
+mod metrics;
+mod process;
+mod sagas;
 mod status;
 mod store;
 
 pub use api::{ControlProblem, router};
 pub use extract::{Extracted, Extractor};
 pub use happened::{Happened, happened_subscriptions};
-pub use logs::router as logs_router;
+pub use health::{Health, HealthStatus};
+pub use letters::{Decide, Decided, Letter, LetterLine, Letters};
+pub use metrics::Metrics;
+pub use sagas::{Resume, Resumed, SagaLine, SagaList, SagaSheet, SagaStep};
 pub use status::{ModuleStatus, Status};
 pub use store::ControlStore;
 
@@ -94,6 +102,43 @@ impl Control {
             let all: Vec<_> = self.modules.iter().map(|m| m.contract.name).collect();
             format!("there is no module `{name}`; there are: {}", all.join(", "))
         })
+    }
+
+    /// Every schema that this process works on: the control plane's own, then the modules'.
+    pub fn schemas(&self) -> impl Iterator<Item = &Db> {
+        std::iter::once(self.store.db()).chain(self.modules.iter().map(|m| &m.db))
+    }
+
+    /// The schema with this name.
+    ///
+    /// # Errors
+    /// A sentence that names those there are.
+    pub fn schema(&self, name: &str) -> Result<&Db, String> {
+        self.schemas().find(|db| db.schema() == name).ok_or_else(|| {
+            let all: Vec<_> = self.schemas().map(Db::schema).collect();
+            format!("there is no module `{name}`; there are: {}", all.join(", "))
+        })
+    }
+
+    /// Writes down what somebody decided about something that has no route. It comes before what is done: nothing is done
+    /// that nobody answers for.
+    async fn audit(
+        &self,
+        by: &Principal,
+        target: String,
+        change: (String, &str),
+        why: Option<String>,
+    ) -> Result<(), Refusal> {
+        let entry = AuditEntry {
+            at: self.clock().now(),
+            by: by.subject.as_deref().unwrap_or("unknown").to_owned(),
+            target,
+            from: change.0,
+            to: change.1.to_owned(),
+            why,
+        };
+        let noted = self.store.note(entry).await;
+        noted.map_err(|e| Refusal::Failed(format!("it could not be written down, so it was not done: {e}")))
     }
 
     /// Flips a toggle: checked, written down, audited, and in force for the next call. It is done to its end even when

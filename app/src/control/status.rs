@@ -9,11 +9,18 @@ use strangler::{
 };
 use uuid::Uuid;
 
-use super::{Control, Running};
+use super::{Control, Health, HealthStatus, Running};
+use crate::databases::CONTROL;
 
 /// The migration map.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
+    /// How all of it is: degraded when any schema is.
+    #[serde(default)]
+    pub health: HealthStatus,
+    /// How the control plane's own schema is.
+    #[serde(default)]
+    pub control: Health,
     /// Every module, in the order in which they are put together.
     pub modules: Vec<ModuleStatus>,
 }
@@ -43,6 +50,9 @@ pub struct ModuleStatus {
     pub latency_ms: Latencies,
     /// Where its data is.
     pub data: DataStatus,
+    /// How it is: its dead letters, outbox, subscriptions and sagas.
+    #[serde(flatten)]
+    pub health: Health,
 }
 
 /// The stage of one operation.
@@ -106,9 +116,26 @@ pub struct DataStatus {
 }
 
 impl Status {
-    /// The map as it is now.
+    /// The map as it is now, and how every schema is.
+    pub async fn read(control: &Control) -> Self {
+        let mut health = control.health().await;
+        let mut status = Self::of(control);
+        status.control = health.remove(CONTROL).unwrap_or_default();
+        for module in &mut status.modules {
+            module.health = health.remove(&module.module).unwrap_or_default();
+        }
+        let all = status.modules.iter().map(|m| &m.health).chain([&status.control]);
+        if all.into_iter().any(|h| h.health == HealthStatus::Degraded) {
+            status.health = HealthStatus::Degraded;
+        }
+        status
+    }
+
+    /// The map as it is now, without asking any database: how the schemas are is left at `ok` and unknown.
     pub fn of(control: &Control) -> Self {
         Self {
+            health: HealthStatus::default(),
+            control: Health::default(),
             modules: control.modules.iter().map(|m| module(control, m)).collect(),
         }
     }
@@ -170,5 +197,6 @@ fn module(control: &Control, running: &Running) -> ModuleStatus {
         data: DataStatus {
             database: db.display_url().to_owned(),
         },
+        health: Health::default(),
     }
 }

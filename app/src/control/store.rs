@@ -286,6 +286,13 @@ impl ControlStore {
         self.db.view(&Self::cx()).find(LastAudit { limit }).await
     }
 
+    /// Adds a line to the audit trail, for what changes no route.
+    pub async fn note(&self, entry: AuditEntry) -> Result<(), StoreError> {
+        let mut uow = self.db.begin(&Self::cx()).await?;
+        uow.put(AddAudit(entry));
+        uow.commit().await
+    }
+
     /// Whether this was done once.
     pub async fn has_mark(&self, name: &str) -> Result<bool, StoreError> {
         self.db.view(&Self::cx()).find(HasMark { name: name.to_owned() }).await

@@ -32,7 +32,7 @@ use super::{Background, asked_to_stop, probes::Probes};
 use crate::{
     auth::{Exchange, InternalDoor, PublicDoor},
     console,
-    control::{self, Control, ControlProblem, ControlStore, Extractor, Running, happened_subscriptions},
+    control::{self, Control, ControlProblem, ControlStore, Extractor, Metrics, Running, happened_subscriptions},
     databases::{self, CONTROL},
     docs,
     identity::{KeyRing, Tokens},
@@ -185,6 +185,7 @@ pub async fn monolith(
         pages,
         patience: limits.budget,
         door: None,
+        metrics: None,
     };
     let back = Front {
         gateway: Arc::new(between),
@@ -197,6 +198,7 @@ pub async fn monolith(
             .merge(follow(Arc::new(InternalDoor(tokens.clone())))),
         patience: CONTROL_PATIENCE,
         door: Some(Arc::new(InternalDoor(tokens))),
+        metrics: Some(Arc::new(Metrics::new(control.clone()))),
     };
     let accepting = stop.child_token();
     let servers = async {
@@ -452,6 +454,8 @@ struct Front {
     patience: Duration,
     /// Who may pass at all; the public address lets anybody in.
     door: Option<Arc<InternalDoor>>,
+    /// Answered without a token, on the internal address alone.
+    metrics: Option<Arc<Metrics>>,
 }
 
 impl Front {
@@ -467,6 +471,11 @@ impl Front {
         }
         if let Some(answer) = self.probes.answer(path).await {
             return answer.map(AnyBody::Page);
+        }
+        if path == "/metrics"
+            && let Some(metrics) = &self.metrics
+        {
+            return metrics.answer().await.map(AnyBody::Page);
         }
         if let Some(door) = &self.door
             && let Err(why) = door.insider(request.headers())

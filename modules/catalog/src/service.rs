@@ -1,8 +1,8 @@
 //! The catalog's desk: load, decide, save, emit.
 
 use catalog_contract::{
-    Act, ActDraft, ActId, CatalogError, CatalogEvent, CatalogService, Show, ShowDraft, ShowFilter, ShowId, Venue,
-    VenueDraft, VenueId,
+    Act, ActDraft, ActId, Cancelled, CatalogError, CatalogEvent, CatalogService, Show, ShowDraft, ShowFilter, ShowId,
+    Venue, VenueDraft, VenueId,
 };
 use kernel::Page;
 use strangler::{Cx, Done, Event, IfMatch, Put};
@@ -153,10 +153,10 @@ impl CatalogService for CatalogModule {
         let there = uow.load::<ShowState>(id.0).await.map_err(unavailable)?;
         let there = there.ok_or(CatalogError::NoSuchShow { id })?;
         if let Some(cancelled) = there.cancel(expected.as_ref())? {
-            let event = CatalogEvent::ShowCancelled {
+            let event = CatalogEvent::ShowCancelled(Cancelled {
                 id,
                 version: cancelled.show.version,
-            };
+            });
             leave(&mut uow, &cancelled, &event);
             uow.commit().await.map_err(unavailable)?;
         }

@@ -35,6 +35,7 @@ use proc_macro::TokenStream;
 /// }
 /// ```
 ///
+/// * `events = CatalogEvent` names what the module tells others: a type with `strangler::events!`.
 /// * `#[query(…)]` changes nothing and may be run twice; `#[command(…)]` changes state and is idempotent by its id.
 /// * One of `get`, `post`, `put`, `patch`, `delete` gives method and path; a query is a `get`, a command never is.
 /// * `auth` is `public`, `signed_in` or `scope("…")`, and has no default.

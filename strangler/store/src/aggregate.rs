@@ -45,6 +45,11 @@ pub trait Query: Serialize + Send {
     /// What it answers.
     type Answer: Serialize + DeserializeOwned + Send;
 
+    /// Whether a command may answer "it is done" because of this, without a commit. Then it waits until nothing of what it
+    /// sees can still come to nothing (on SQLite, where units of work share a commit). Say `false` for what only refuses a
+    /// command, or is followed by a commit: it need not wait.
+    const ANSWERS: bool = true;
+
     /// Asks it. Must not write.
     fn run<C: ConnectionTrait>(self, connection: &C) -> impl Future<Output = Result<Self::Answer, DbErr>> + Send;
 }

@@ -3,21 +3,20 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use chrono::{DateTime, SubsecRound, Utc};
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode, Statement,
-    TransactionOptions, TransactionTrait,
-};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement, TransactionTrait};
 use sea_orm_migration::MigrationTrait;
 use strangler::{Clock, Cx, SystemClock};
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use crate::{
-    DeadLetters, EventLog, Leases, Relay, Retention, StoreError, Uow, View,
+    DeadLetters, EventLog, Janitor, Leases, Queues, Relay, Retention, StoreError, Uow, View,
     error::{Place, connection_lost},
     log::LocalLog,
     migrate, postgres,
     pulse::{Beats, Pulse},
     sqlite,
+    writer::{Signals, Tx, Writer},
 };
 
 /// The database engines that a schema can live in.
@@ -77,12 +76,9 @@ struct Inner {
     reader: DatabaseConnection,
     clock: Arc<dyn Clock>,
     worker: Option<String>,
-    /// Counts commits that emitted, so that the relays of this process wake up.
-    commits: watch::Sender<u64>,
-    /// Counts relay passes, so that the log's readers in this process wake up.
-    logged: watch::Sender<u64>,
-    /// Counts commits that began sagas or put them back to work, so that those who work on them in this process wake up.
-    sagas: watch::Sender<u64>,
+    signals: Arc<Signals>,
+    /// On SQLite: the line before the one writer.
+    line: Option<Writer>,
     /// Signs of what other processes wrote.
     pulse: Pulse,
 }
@@ -134,19 +130,20 @@ impl Db {
         pulse: Pulse,
         options: DbOptions,
     ) -> Self {
-        let (commits, logged, sagas) = (watch::Sender::new(0), watch::Sender::new(0), watch::Sender::new(0));
-        for news in [&commits, &logged, &sagas] {
+        let signals = Arc::new(Signals::new());
+        for news in [&signals.commits, &signals.logged, &signals.sagas, &signals.queues] {
             pulse.announce(news.subscribe());
         }
+        let line = (place.engine == Engine::Sqlite)
+            .then(|| Writer::new(writer.clone(), place.clone(), signals.clone(), options.acquire_timeout));
         Self(Arc::new(Inner {
             place,
             writer,
             reader,
             clock: options.clock,
             worker: options.worker,
-            commits,
-            logged,
-            sagas,
+            signals,
+            line,
             pulse,
         }))
     }
@@ -188,12 +185,8 @@ impl Db {
     /// [`StoreError::Busy`] or [`StoreError::Unavailable`].
     pub async fn begin(&self, cx: &Cx) -> Result<Uow, StoreError> {
         let tx = self.begin_raw("beginning a unit of work").await?;
-        Ok(Uow::new(
-            self.clone(),
-            tx,
-            cx.traceparent(),
-            cx.subject().map(str::to_owned),
-        ))
+        let by = cx.subject().map(str::to_owned);
+        Ok(Uow::new(self.clone(), tx, cx.traceparent(), by).answering())
     }
 
     /// Reads for a query. Each statement sees what is committed when it runs; for several that must agree, take a
@@ -221,6 +214,16 @@ impl Db {
     /// The events that this schema's subscriptions could not handle.
     pub fn dead_letters(&self) -> DeadLetters {
         DeadLetters::new(self.clone())
+    }
+
+    /// The schema's queues.
+    pub fn queues(&self) -> Queues {
+        Queues::new(self.clone())
+    }
+
+    /// Throws away what nobody needs any more.
+    pub fn janitor(&self) -> Janitor {
+        Janitor::new(self.clone())
     }
 
     /// How long the schema's event log is kept.
@@ -272,17 +275,32 @@ impl Db {
         self.0.clock.now().trunc_subsecs(6)
     }
 
-    /// A transaction that will write.
-    pub(crate) async fn begin_raw(&self, doing: &str) -> Result<DatabaseTransaction, StoreError> {
-        let options = TransactionOptions {
-            // A deferred transaction that reads and then writes fails with "database is locked" at once, without waiting.
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            ..TransactionOptions::default()
+    /// A transaction that will write. On SQLite it may share one with others, and then sees what they wrote: an answer
+    /// that is given without a commit must not rest on that.
+    pub(crate) async fn begin_raw(&self, doing: &str) -> Result<Tx, StoreError> {
+        self.begin_writing(doing, false).await
+    }
+
+    /// The same for what may take long: nobody's commit waits for it.
+    pub(crate) async fn begin_long(&self, doing: &str) -> Result<Tx, StoreError> {
+        self.begin_writing(doing, true).await
+    }
+
+    async fn begin_writing(&self, doing: &str, long: bool) -> Result<Tx, StoreError> {
+        let tx = match &self.0.line {
+            Some(line) => line.begin(long).await,
+            None => {
+                let tx = self.persist(|| self.0.writer.begin()).await;
+                tx.map(|tx| Tx::own(tx, self.0.signals.clone()))
+            }
         };
-        let tx = self
-            .persist(async || self.0.writer.begin_with_options(options).await)
-            .await;
         tx.map_err(|e| self.place().error(doing, &e))
+    }
+
+    /// How many transactions this handle has committed on SQLite: each is a sync. For benchmarks.
+    #[doc(hidden)]
+    pub fn commits(&self) -> u64 {
+        self.0.line.as_ref().map_or(0, Writer::commits)
     }
 
     /// Does what may be done again (a read, a beginning) up to three times, when its connection turns out to be lost. The
@@ -302,20 +320,12 @@ impl Db {
         result
     }
 
-    pub(crate) fn announce_commit(&self) {
-        self.0.commits.send_modify(|n| *n += 1);
-    }
-
     pub(crate) fn watch_commits(&self) -> watch::Receiver<u64> {
-        self.0.commits.subscribe()
-    }
-
-    pub(crate) fn announce_logged(&self) {
-        self.0.logged.send_modify(|n| *n += 1);
+        self.0.signals.commits.subscribe()
     }
 
     pub(crate) fn watch_logged(&self) -> watch::Receiver<u64> {
-        self.0.logged.subscribe()
+        self.0.signals.logged.subscribe()
     }
 
     /// Signs that another process wrote something.
@@ -323,11 +333,16 @@ impl Db {
         self.0.pulse.beats()
     }
 
-    pub(crate) fn announce_sagas(&self) {
-        self.0.sagas.send_modify(|n| *n += 1);
+    pub(crate) fn watch_queues(&self) -> watch::Receiver<u64> {
+        self.0.signals.queues.subscribe()
+    }
+
+    /// See [`Signals::take_begun`].
+    pub(crate) fn take_begun(&self, limit: usize) -> Vec<Uuid> {
+        self.0.signals.take_begun(limit)
     }
 
     pub(crate) fn watch_sagas(&self) -> watch::Receiver<u64> {
-        self.0.sagas.subscribe()
+        self.0.signals.sagas.subscribe()
     }
 }

@@ -1,4 +1,5 @@
-//! Dead letters: events that a subscription could not handle, for a person to look at.
+//! Dead letters: events that a subscription could not handle, and commands of a queue that could not be carried out, for a
+//! person to look at.
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
@@ -9,7 +10,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use strangler::Cx;
 
-use crate::{Db, Envelope, StoreError, entity::subscriptions, subscription::promote, view::Reader};
+use crate::{
+    Db, Envelope, StoreError, entity::subscriptions, queue, subscription::promote, view::Reader, writer::News,
+};
 
 use self::entity::{dead_letters, set_aside};
 
@@ -18,9 +21,9 @@ pub(crate) mod entity;
 /// Names a dead letter: an event of a subscription's log.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LetterId {
-    /// The subscription.
+    /// The subscription, or `queue:` and the name of a queue.
     pub subscription: String,
-    /// The event's position in its log.
+    /// The event's position in its log, or the command's in the queues.
     pub position: i64,
 }
 
@@ -29,7 +32,7 @@ pub struct LetterId {
 pub struct DeadLetter {
     /// Which one.
     pub id: LetterId,
-    /// The event, with its trace; `None` when what is stored is no envelope.
+    /// The event, with its trace, or a command in the form of one; `None` when what is stored is no envelope.
     pub event: Option<Envelope>,
     /// Why it failed last.
     pub error: String,
@@ -85,7 +88,15 @@ impl DeadLetters {
     /// # Errors
     /// The database's.
     pub async fn list(&self, limit: u64) -> Result<Vec<DeadLetter>, StoreError> {
-        let rows = parked()
+        self.list_of(None, limit).await
+    }
+
+    /// Those that are parked of this subscription, or of all, oldest first.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn list_of(&self, subscription: Option<&str>, limit: u64) -> Result<Vec<DeadLetter>, StoreError> {
+        let rows = parked_of(subscription)
             .order_by_asc(dead_letters::Column::ParkedAt)
             .order_by_asc(dead_letters::Column::Position)
             .limit(limit)
@@ -97,6 +108,25 @@ impl DeadLetters {
             letters.push(self.letter(row).await?);
         }
         Ok(letters)
+    }
+
+    /// The names of those that are parked of this subscription, or of all, oldest first: without what is in them.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn ids_of(&self, subscription: Option<&str>, limit: u64) -> Result<Vec<LetterId>, StoreError> {
+        let rows = parked_of(subscription)
+            .select_only()
+            .columns([dead_letters::Column::Subscription, dead_letters::Column::Position])
+            .order_by_asc(dead_letters::Column::ParkedAt)
+            .order_by_asc(dead_letters::Column::Position)
+            .limit(limit)
+            .into_tuple::<(String, i64)>()
+            .all(&Reader { db: &self.db })
+            .await
+            .map_err(|e| self.failed(&e))?;
+        let id = |(subscription, position)| LetterId { subscription, position };
+        Ok(rows.into_iter().map(id).collect())
     }
 
     /// One of them, parked or resolved.
@@ -170,7 +200,11 @@ impl DeadLetters {
             let tx = self.db.begin_raw("resolving a dead letter").await?;
             let done = self.resolve_one(&tx, cx, id, how).await.map_err(|e| self.failed(&e))?;
             if done {
-                tx.commit().await.map_err(|e| self.failed(&e))?;
+                let news = News {
+                    queued: queue::is_queue(&id.subscription),
+                    ..News::default()
+                };
+                tx.commit_with(news).await.map_err(|e| self.failed(&e))?;
                 tracing::info!(
                     subscription = id.subscription,
                     position = id.position,
@@ -184,11 +218,16 @@ impl DeadLetters {
     }
 
     async fn resolve_one(&self, tx: &DatabaseTransaction, cx: &Cx, id: &LetterId, how: &str) -> Result<bool, DbErr> {
-        // The subscription's own transactions begin with this lock too.
-        subscriptions::Entity::find_by_id(id.subscription.clone())
-            .lock_exclusive()
-            .one(tx)
-            .await?;
+        // The transactions of the subscription, or of the queue's workers, begin with this lock too.
+        let of_queue = queue::is_queue(&id.subscription);
+        if of_queue {
+            queue::lock(tx, id.position).await?;
+        } else {
+            subscriptions::Entity::find_by_id(id.subscription.clone())
+                .lock_exclusive()
+                .one(tx)
+                .await?;
+        }
         let key = (id.subscription.clone(), id.position);
         let row = dead_letters::Entity::find_by_id(key).one(tx).await?;
         let Some(mut row) = row.filter(|row| row.resolved_at.is_none()) else {
@@ -211,7 +250,9 @@ impl DeadLetters {
             .filter(dead_letters::Column::Position.eq(id.position))
             .exec(tx)
             .await?;
-        if how == "retried" {
+        if of_queue {
+            queue::resolve(tx, id.position, how == "retried", row.tried, now).await?;
+        } else if how == "retried" {
             let again = set_aside::Model {
                 subscription: row.subscription,
                 position: row.position,
@@ -265,4 +306,11 @@ impl DeadLetters {
 
 fn parked() -> sea_orm::Select<dead_letters::Entity> {
     dead_letters::Entity::find().filter(dead_letters::Column::ResolvedAt.is_null())
+}
+
+fn parked_of(subscription: Option<&str>) -> sea_orm::Select<dead_letters::Entity> {
+    match subscription {
+        Some(name) => parked().filter(dead_letters::Column::Subscription.eq(name)),
+        None => parked(),
+    }
 }

@@ -15,7 +15,7 @@ use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager, async_trai
 use sea_query::{ColumnType, Table};
 use tokio::sync::watch;
 
-use crate::{Db, StoreError, Uow, schema::column, view::Reader};
+use crate::{Db, StoreError, Uow, schema::column, view::Reader, writer::Tx};
 
 pub(crate) mod leases {
     //! One row per name that was ever leased.
@@ -240,7 +240,7 @@ impl Leases {
         update.exec(tx).await.map(drop).map_err(|e| self.failed(name, &e))
     }
 
-    async fn commit(&self, tx: DatabaseTransaction, name: &str) -> Result<(), StoreError> {
+    async fn commit(&self, tx: Tx, name: &str) -> Result<(), StoreError> {
         tx.commit().await.map_err(|e| self.failed(name, &e))
     }
 

@@ -31,7 +31,7 @@ pub(crate) async fn migrate(db: &Db, list: Vec<Box<dyn MigrationTrait>>) -> Resu
     if applied.len() == list.len() {
         return Ok(0);
     }
-    let tx = db.begin_raw("migrating").await?;
+    let tx = db.begin_long("migrating").await?;
     let outcome = run(db, &tx, &known, &list).await?;
     tx.commit()
         .await

@@ -15,6 +15,7 @@ use crate::{
     log::NET,
     tenure::Tenure,
     view::Reader,
+    writer::News,
 };
 
 const COLUMNS: &str =
@@ -89,8 +90,11 @@ impl Relay {
             [position],
         );
         tx.execute_raw(update).await.map_err(fail)?;
-        tx.commit().await.map_err(fail)?;
-        self.db.announce_logged();
+        let news = News {
+            logged: true,
+            ..News::default()
+        };
+        tx.commit_with(news).await.map_err(fail)?;
         Ok(Some(usize::try_from(moved).unwrap_or(usize::MAX)))
     }
 

@@ -9,7 +9,7 @@ use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager, async_trai
 use sea_query::{ColumnType, Table};
 
 use crate::{
-    Db, StoreError,
+    Db, Lease, StoreError,
     entity::{event_log, event_log_head},
     schema::column,
     view::Reader,
@@ -128,18 +128,39 @@ impl Retention {
     /// # Errors
     /// The database's; what was deleted before stays deleted.
     pub async fn prune(&self, keep: TimeDelta) -> Result<Pruned, StoreError> {
-        let mut events = 0;
-        loop {
+        let none = Pruned { events: 0, floor: 0 };
+        Ok(self
+            .prune_some(None, keep, usize::MAX)
+            .await?
+            .map_or(none, |(pruned, _)| pruned))
+    }
+
+    /// As [`prune`](Self::prune), in at most so many transactions, each of which deletes 5000 events at most; answers also
+    /// whether there are more. `None` when the lease is somebody else's.
+    pub(crate) async fn prune_some(
+        &self,
+        lease: Option<&Lease>,
+        keep: TimeDelta,
+        rounds: usize,
+    ) -> Result<Option<(Pruned, bool)>, StoreError> {
+        let mut pruned = Pruned { events: 0, floor: 0 };
+        for _ in 0..rounds {
             let tx = self.db.begin_raw("pruning the event log").await?;
-            let (floor, up_to) = self.bounds(&tx, keep).await.map_err(|e| self.failed(&e))?;
-            if up_to <= floor {
-                return Ok(Pruned { events, floor });
+            if let Some(lease) = lease
+                && !lease.holds(&tx).await?
+            {
+                return Ok(None);
             }
-            let until = up_to.min(floor.saturating_add(AT_ONCE));
-            let deleted = self.cut(&tx, until).await.map_err(|e| self.failed(&e))?;
+            let (floor, up_to) = self.bounds(&tx, keep).await.map_err(|e| self.failed(&e))?;
+            pruned.floor = floor;
+            if up_to <= floor {
+                return Ok(Some((pruned, false)));
+            }
+            pruned.floor = up_to.min(floor.saturating_add(AT_ONCE));
+            pruned.events += self.cut(&tx, pruned.floor).await.map_err(|e| self.failed(&e))?;
             tx.commit().await.map_err(|e| self.failed(&e))?;
-            events += deleted;
         }
+        Ok(Some((pruned, true)))
     }
 
     /// The floor, and how far it may be raised. Locks the head row, as the relay does.

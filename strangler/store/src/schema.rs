@@ -5,16 +5,19 @@ use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager, async_trai
 use sea_query::{ColumnDef, ColumnType, Index, Table, TableCreateStatement};
 
 use crate::{
+    backlog::BacklogIndexes,
     dead_letter::entity::TroubleTables,
     entity::{event_log, event_log_head, outbox, snapshots, subscriptions},
+    janitor::AgeIndexes,
     lease::LeaseTable,
+    queue::QueueTable,
     retention::ReaderTable,
     saga::SagaTables,
 };
 
 /// The migrations that every schema starts with: `snapshots`, `outbox`, `event_log`, `event_log_head`, `subscriptions`;
 /// `sagas`, `saga_steps`, `inbox`; `leases`;
-/// `set_aside`, `dead_letters`; `log_readers`.
+/// `set_aside`, `dead_letters`; `log_readers`; `queue_messages`.
 pub fn migrations() -> Vec<Box<dyn MigrationTrait>> {
     vec![
         Box::new(Foundation),
@@ -22,6 +25,9 @@ pub fn migrations() -> Vec<Box<dyn MigrationTrait>> {
         Box::new(LeaseTable),
         Box::new(TroubleTables),
         Box::new(ReaderTable),
+        Box::new(BacklogIndexes),
+        Box::new(QueueTable),
+        Box::new(AgeIndexes),
     ]
 }
 

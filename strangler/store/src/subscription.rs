@@ -31,6 +31,9 @@ use aside::is_away;
 pub(crate) use aside::promote;
 use report::REPORT;
 
+/// So many events are handled quickly enough for others to wait for.
+const SHORT: usize = 16;
+
 /// A durable, named subscription. Its cursor is a row of the subscriber's schema and moves in the same transaction as the
 /// handler's effects, so any number of workers of one subscription have the effect of one.
 pub struct Subscription {
@@ -268,7 +271,7 @@ impl Subscription {
 
     /// Handles these events and moves the cursor, if it still is where they were read from.
     async fn apply(&self, lease: Option<&Lease>, cursor: Cursor, events: &[Envelope]) -> Result<Outcome, StoreError> {
-        let (mut uow, at) = match self.enter(lease).await? {
+        let (mut uow, at) = match self.enter(lease, events.len()).await? {
             Some(entered) => entered,
             None => return Ok(Outcome::Lost),
         };
@@ -295,10 +298,15 @@ impl Subscription {
         Ok(Outcome::Applied(events.len()))
     }
 
-    /// A transaction of this subscription: under its lease, and with its cursor locked. `None` when the lease is somebody
+    /// A transaction of this subscription, for so many events: under its lease, and with its cursor locked. `None` when the lease is somebody
     /// else's.
-    async fn enter(&self, lease: Option<&Lease>) -> Result<Option<(Uow, Option<Cursor>)>, StoreError> {
-        let tx = self.db.begin_raw("beginning to handle events").await?;
+    async fn enter(&self, lease: Option<&Lease>, events: usize) -> Result<Option<(Uow, Option<Cursor>)>, StoreError> {
+        let doing = "beginning to handle events";
+        let tx = if events > SHORT {
+            self.db.begin_long(doing).await?
+        } else {
+            self.db.begin_raw(doing).await?
+        };
         if let Some(lease) = lease
             && !lease.holds(&tx).await?
         {

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbErr,
-    EntityTrait, QueryFilter, QuerySelect, QueryTrait, Statement,
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter,
+    QuerySelect, QueryTrait, Statement,
 };
 use serde_json::Value;
 use strangler::{BoxFuture, Event};
@@ -14,6 +14,7 @@ use crate::{
     entity::{event_log, outbox, snapshots},
     envelope::stream,
     error::Sort,
+    writer::{News, Row, Tx},
 };
 
 /// One decision and all that it changes. Load what it needs, decide, leave what it wants with [`save`](Self::save),
@@ -24,16 +25,21 @@ use crate::{
 /// [`find`](Self::find), which asks the database.
 pub struct Uow {
     db: Db,
-    tx: DatabaseTransaction,
+    tx: Tx,
     now: DateTime<Utc>,
     traceparent: String,
     by: Option<String>,
     saves: Vec<Save>,
     puts: Vec<Put>,
     events: Vec<outbox::ActiveModel>,
-    emitted: bool,
-    /// A saga was begun or put back to work.
-    moved_sagas: bool,
+    /// What the commit will tell.
+    news: News,
+    /// Its caller may answer without a commit.
+    answers: bool,
+    /// Something was written, so it will be committed or come to nothing.
+    wrote: bool,
+    /// Something was read that this decision may rest on.
+    read: bool,
     /// A statement failed, or something could not be written down: committing what is left would be half a decision.
     failed: Option<StoreError>,
 }
@@ -51,7 +57,7 @@ struct Put {
     run: Run,
 }
 
-type Run = Box<dyn for<'a> FnOnce(&'a DatabaseTransaction) -> BoxFuture<'a, Result<(), DbErr>> + Send>;
+type Run = Box<dyn for<'a> FnOnce(&'a Tx) -> BoxFuture<'a, Result<(), DbErr>> + Send>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Lock {
@@ -60,7 +66,7 @@ enum Lock {
 }
 
 impl Uow {
-    pub(crate) fn new(db: Db, tx: DatabaseTransaction, traceparent: String, by: Option<String>) -> Self {
+    pub(crate) fn new(db: Db, tx: Tx, traceparent: String, by: Option<String>) -> Self {
         let now = db.now();
         let (saves, puts, events) = (Vec::new(), Vec::new(), Vec::new());
         Self {
@@ -72,10 +78,18 @@ impl Uow {
             saves,
             puts,
             events,
-            emitted: false,
-            moved_sagas: false,
+            news: News::default(),
+            answers: false,
+            wrote: false,
+            read: false,
             failed: None,
         }
+    }
+
+    /// A command's: its caller may answer that everything is as it should be, without a commit.
+    pub(crate) fn answering(mut self) -> Self {
+        self.answers = true;
+        self
     }
 
     /// When this decision is made: one instant, taken when the unit of work began; microseconds, UTC.
@@ -118,8 +132,14 @@ impl Uow {
     /// # Errors
     /// The database's.
     pub async fn find<Q: Query>(&mut self, query: Q) -> Result<Q::Answer, StoreError> {
+        let doing = || format!("asking {}", Q::NAME);
+        self.usable()?;
+        if Q::ANSWERS {
+            self.settle(None, doing).await?;
+        }
+        self.read = true;
         let answer = query.run(&self.tx).await;
-        self.check(answer, || format!("asking {}", Q::NAME))
+        self.check(answer, doing)
     }
 
     /// Leaves the aggregate to be written: inserted when its version is 1, else updated where the stored version is one
@@ -195,20 +215,9 @@ impl Uow {
     /// ([`StoreError::Unavailable`]) it may have taken effect, and the same command must be safe to repeat.
     pub async fn commit(mut self) -> Result<(), StoreError> {
         self.flush().await?;
-        let Self {
-            db,
-            tx,
-            emitted,
-            moved_sagas,
-            ..
-        } = self;
-        // Even a commit whose answer got lost, or whose caller went away, may have left events.
-        let _wake = Wake {
-            db: &db,
-            emitted,
-            moved_sagas,
-        };
-        tx.commit().await.map_err(|e| db.place().error("committing", &e))
+        let Self { db, tx, news, .. } = self;
+        let done = tx.commit_with(news).await;
+        done.map_err(|e| db.place().error("committing", &e))
     }
 
     /// Writes everything that was left, without committing. For tests that must act between an outbox id being drawn and
@@ -218,9 +227,7 @@ impl Uow {
     /// As [`commit`](Self::commit); the unit of work cannot be committed any more then.
     #[doc(hidden)]
     pub async fn flush(&mut self) -> Result<(), StoreError> {
-        if let Some(error) = &self.failed {
-            return Err(error.clone());
-        }
+        self.usable()?;
         let mut saves = std::mem::take(&mut self.saves);
         // Locks are taken in this order by everybody.
         saves.sort_by(|a, b| (a.kind, a.id, a.version).cmp(&(b.kind, b.id, b.version)));
@@ -228,6 +235,7 @@ impl Uow {
             self.write(save).await?;
         }
         for Put { name, run } in std::mem::take(&mut self.puts) {
+            self.wrote = true;
             let done = run(&self.tx).await;
             self.check(done, || format!("writing {name}"))?;
         }
@@ -255,6 +263,8 @@ impl Uow {
                 select
             }
         };
+        self.settle(Some((A::KIND, id)), doing).await?;
+        self.read = true;
         let row = select().one(&self.tx).await;
         let mut row = self.check(row, doing)?;
         if row.is_none() && lock == Lock::Row && self.db.engine() == Engine::Postgres {
@@ -287,6 +297,7 @@ impl Uow {
             statement,
         } = save;
         let doing = || format!("saving {kind} {id}, version {version}");
+        self.writes((kind, id));
         let done = self.tx.execute_raw(statement).await;
         if self.check(done, doing)?.rows_affected() != 1 {
             let cause = format!("it does not have version {} any more", version - 1);
@@ -332,7 +343,7 @@ impl Uow {
             self.failed = Some(error.clone());
             return Err(error);
         }
-        self.emitted = true;
+        self.news.emitted = true;
         Ok(())
     }
 
@@ -366,8 +377,13 @@ impl Uow {
     }
 
     /// The commit will wake those who work on sagas.
-    pub(crate) fn wake_sagas(&mut self) {
-        self.moved_sagas = true;
+    pub(crate) fn wake_sagas(&mut self, saga: Uuid) {
+        self.news.sagas.push(saga);
+    }
+
+    /// The commit will wake those who work on queues.
+    pub(crate) fn wake_queues(&mut self) {
+        self.news.queued = true;
     }
 
     /// Somebody else changed what this decision is about: it cannot be committed any more.
@@ -377,8 +393,40 @@ impl Uow {
         error
     }
 
-    pub(crate) fn connection(&self) -> &DatabaseTransaction {
+    pub(crate) fn connection(&self) -> &Tx {
         &self.tx
+    }
+
+    /// This row is being written: whoever reads it next, and might answer without a commit, waits until it is committed.
+    pub(crate) fn writes(&mut self, row: Row) {
+        self.wrote = true;
+        self.tx.touch(row);
+    }
+
+    /// Refuses what comes after a failure.
+    pub(crate) fn usable(&self) -> Result<(), StoreError> {
+        self.failed.clone().map_or(Ok(()), Err)
+    }
+
+    /// To be called before a row (or, with `None`, anything) is read on which an answer may rest that is given without a
+    /// commit: waits until what others wrote to it in the same transaction is committed, see [`Tx::settle`].
+    pub(crate) async fn settle(&mut self, row: Option<Row>, doing: impl Fn() -> String) -> Result<(), StoreError> {
+        self.usable()?;
+        // Who has written something commits it, or gives up what it decided. Neither tells anything too early.
+        if !self.answers || self.wrote || !self.tx.is_uncertain(row) {
+            return Ok(());
+        }
+        // Should this be dropped while it waits, there is no transaction to go on with.
+        let place = self.db.place();
+        self.failed = Some(place.make(Sort::Other, doing(), "it was given up while it waited for others"));
+        let settled = self.tx.settle().await;
+        self.failed = None;
+        match settled {
+            Ok(false) => Ok(()),
+            Ok(true) if !self.read => Ok(()),
+            Ok(true) => Err(self.conflict(doing(), "what it has read was changed meanwhile")),
+            Err(error) => self.check(Err(error), doing),
+        }
     }
 }
 
@@ -388,22 +436,5 @@ impl std::fmt::Debug for Uow {
             .field("db", &self.db)
             .field("now", &self.now)
             .finish_non_exhaustive()
-    }
-}
-
-struct Wake<'a> {
-    db: &'a Db,
-    emitted: bool,
-    moved_sagas: bool,
-}
-
-impl Drop for Wake<'_> {
-    fn drop(&mut self) {
-        if self.emitted {
-            self.db.announce_commit();
-        }
-        if self.moved_sagas {
-            self.db.announce_sagas();
-        }
     }
 }

@@ -36,6 +36,12 @@ where
 #[contract(name = "catalog", version = 1)]
 pub trait Empty {}
 
+#[contract(name = "catalog", version = 1, events = "CatalogEvent")]
+pub trait EventsInQuotes {
+    #[query(get = "/shows", auth = public)]
+    async fn shows(&self, cx: &Cx) -> Result<Shows, CatalogError>;
+}
+
 #[contract(name = "catalog", version = 1)]
 pub struct Catalog;
 

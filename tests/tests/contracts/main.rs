@@ -4,6 +4,7 @@
 mod authorisation;
 mod cases;
 mod document;
+mod events;
 mod parity;
 mod property;
 mod raw;

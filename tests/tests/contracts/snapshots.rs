@@ -10,14 +10,14 @@ use system_tests::breaking::breaking;
 use crate::document::document;
 
 /// Set to `1`, the snapshots are written anew.
-const UPDATE: &str = "BANYAN_TEST_UPDATE";
+pub const UPDATE: &str = "BANYAN_TEST_UPDATE";
 
-fn folder() -> PathBuf {
+pub fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("snapshots")
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test's own settings")]
-fn update() -> bool {
+pub fn update() -> bool {
     std::env::var(UPDATE).is_ok_and(|v| v == "1")
 }
 

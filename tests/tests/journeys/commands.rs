@@ -23,6 +23,10 @@ async fn nobody_runs() {
             &["diffs", "catalog"],
             &["events", "tail", "--once"],
             &["keys", "rotate"],
+            &["dead-letters", "list"],
+            &["dead-letters", "retry", "--all"],
+            &["sagas", "list", "--json"],
+            &["sagas", "resume", "--all"],
         ] {
             let out = system.cli(args).await;
             let told = String::from_utf8_lossy(&out.stderr).into_owned();

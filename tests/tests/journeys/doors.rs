@@ -23,6 +23,8 @@ async fn control_asks_for_the_operators_token() {
             json!(null),
             false,
         ),
+        (Method::GET, "/control/v1/dead-letters".to_owned(), json!(null), false),
+        (Method::GET, "/control/v1/sagas".to_owned(), json!(null), false),
         (Method::POST, "/control/v1/stage".to_owned(), stage, false),
         (Method::POST, "/control/v1/keys/rotate".to_owned(), json!({}), false),
         (
@@ -97,7 +99,7 @@ async fn the_internal_address_answers_nobody_without_a_token() {
             assert!(answer.is_problem(), "{path}: {answer:?}");
         }
     }
-    for path in ["/livez", "/readyz", "/startupz"] {
+    for path in ["/livez", "/readyz", "/startupz", "/metrics"] {
         assert_eq!(
             system
                 .inside(Method::GET, path, None, "")

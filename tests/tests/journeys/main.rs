@@ -4,7 +4,9 @@
 mod calls;
 mod commands;
 mod compared;
+mod documents;
 mod doors;
+mod letters;
 mod life;
 mod readme;
 mod service;

@@ -1,7 +1,6 @@
 //! What happened in the catalog, for whoever listens.
 
 use serde::{Deserialize, Serialize};
-use strangler::Event;
 use utoipa::ToSchema;
 
 use crate::{Act, Show, ShowId, Venue};
@@ -23,24 +22,33 @@ pub enum CatalogEvent {
     /// `catalog.show.changed`
     ShowChanged(Show),
     /// `catalog.show.cancelled`
-    ShowCancelled {
-        /// The show's id.
-        id: ShowId,
-        /// Its last version.
-        version: i64,
-    },
+    ShowCancelled(Cancelled),
 }
 
-impl Event for CatalogEvent {
-    fn event_type(&self) -> &'static str {
-        match self {
-            Self::ActAnnounced(_) => "catalog.act.announced",
-            Self::ActChanged(_) => "catalog.act.changed",
-            Self::VenueRegistered(_) => "catalog.venue.registered",
-            Self::VenueChanged(_) => "catalog.venue.changed",
-            Self::ShowAnnounced(_) => "catalog.show.announced",
-            Self::ShowChanged(_) => "catalog.show.changed",
-            Self::ShowCancelled { .. } => "catalog.show.cancelled",
-        }
+/// What is left of a show that was cancelled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Cancelled {
+    /// The show's id; never used again.
+    pub id: ShowId,
+    /// Its last version.
+    pub version: i64,
+}
+
+strangler::events! {
+    CatalogEvent {
+        /// An act was announced.
+        ActAnnounced(Act) = "catalog.act.announced",
+        /// An act changed.
+        ActChanged(Act) = "catalog.act.changed",
+        /// A venue was registered.
+        VenueRegistered(Venue) = "catalog.venue.registered",
+        /// A venue changed.
+        VenueChanged(Venue) = "catalog.venue.changed",
+        /// A show was announced.
+        ShowAnnounced(Show) = "catalog.show.announced",
+        /// A show changed: its time, its place, who performs, or what a seat costs.
+        ShowChanged(Show) = "catalog.show.changed",
+        /// A show was cancelled. It does not come back.
+        ShowCancelled(Cancelled) = "catalog.show.cancelled",
     }
 }

@@ -7,7 +7,7 @@ mod event;
 
 pub use draft::{ActDraft, Section, SectionPrice, ShowDraft, VenueDraft};
 pub use error::CatalogError;
-pub use event::CatalogEvent;
+pub use event::{Cancelled, CatalogEvent};
 use kernel::{Cursor, Limit, Name, Page, Time, Word};
 use serde::{Deserialize, Serialize};
 use strangler::{Cx, Done, IfMatch, Put, contract};
@@ -97,7 +97,7 @@ pub struct ShowFilter {
 }
 
 /// What the rest of the system may know about the catalog: acts, venues and shows.
-#[contract(name = "catalog", version = 1)]
+#[contract(name = "catalog", version = 1, events = CatalogEvent)]
 pub trait Catalog {
     /// The act with this id.
     #[query(get = "/acts/{id}", auth = public, etag = version)]

@@ -82,24 +82,26 @@ pub enum OrderingEvent {
     Cancelled(OrderCancelled),
 }
 
-impl OrderingEvent {
-    /// The type of [`OrderPlaced`].
-    pub const PLACED: &'static str = "ordering.order.placed";
-    /// The type of [`OrderConfirmed`].
-    pub const CONFIRMED: &'static str = "ordering.order.confirmed";
-    /// The type of [`OrderRefused`].
-    pub const REFUSED: &'static str = "ordering.order.refused";
-    /// The type of [`OrderCancelled`].
-    pub const CANCELLED: &'static str = "ordering.order.cancelled";
+strangler::events! {
+    OrderingEvent {
+        /// Somebody placed an order.
+        Placed(OrderPlaced) = "ordering.order.placed",
+        /// The money is taken and the seats are the buyer's.
+        Confirmed(OrderConfirmed) = "ordering.order.confirmed",
+        /// The order could not be done, and what was done of it is undone.
+        Refused(OrderRefused) = "ordering.order.refused",
+        /// The order was cancelled, and what was done of it is undone.
+        Cancelled(OrderCancelled) = "ordering.order.cancelled",
+    }
 }
 
-impl Event for OrderingEvent {
-    fn event_type(&self) -> &'static str {
-        match self {
-            Self::Placed(_) => Self::PLACED,
-            Self::Confirmed(_) => Self::CONFIRMED,
-            Self::Refused(_) => Self::REFUSED,
-            Self::Cancelled(_) => Self::CANCELLED,
-        }
-    }
+impl OrderingEvent {
+    /// The type of [`OrderPlaced`].
+    pub const PLACED: &'static str = Self::EVENTS[0].event_type;
+    /// The type of [`OrderConfirmed`].
+    pub const CONFIRMED: &'static str = Self::EVENTS[1].event_type;
+    /// The type of [`OrderRefused`].
+    pub const REFUSED: &'static str = Self::EVENTS[2].event_type;
+    /// The type of [`OrderCancelled`].
+    pub const CANCELLED: &'static str = Self::EVENTS[3].event_type;
 }

@@ -32,7 +32,7 @@ kernel::id! {
 ///
 /// An order is placed and then goes on by itself: the seats are held, the money is reserved, the hold is made final, the
 /// money is taken, the seats are sold. It ends confirmed, or refused with nothing held and nothing owed.
-#[contract(name = "ordering", version = 1)]
+#[contract(name = "ordering", version = 1, events = OrderingEvent)]
 pub trait Ordering {
     /// Places the order and answers at once; follow it where `Location` says. The same order put twice is placed once.
     #[command(put = "/orders/{id}", auth = public)]

@@ -84,6 +84,7 @@ mod tests {
             {
                 assert_cancelled_event(office, id, Value::Null).await;
                 assert!(office.seating.has_tombstone(id.0));
+                assert!(step == "hold" || office.payments.has_tombstone(id.0));
             }
         }
     }

@@ -33,8 +33,9 @@ mod tests {
             .lock()
             .unwrap()
             .insert(seating_contract::ShowId(gone));
-        // A hold that is over when it is committed: seating says so, and its seats may be somebody else's.
-        office.faults.plan(expired.0, "commit", [Fault::Refused]);
+        office
+            .faults
+            .plan(expired.0, "authorise", [Fault::Before, Fault::Before]);
         office.faults.plan(void.0, "capture", [Fault::Refused]);
         let follow = async {
             office.reaches(first, OrderStatus::Confirmed).await;
@@ -51,11 +52,15 @@ mod tests {
                     "show-cancelled",
                     "hold",
                 ),
-                (expired, draft(expired, "tok_ok"), 409, "seats-sold", "commit"),
+                (expired, draft(expired, "tok_ok"), 410, "hold-over", "commit"),
                 (void, draft(void, "tok_ok"), 402, "declined", "capture"),
             ];
             for (id, draft, status, kind, step) in cases {
                 office.place_with(id, draft).await;
+                if id == expired {
+                    office.until_called(id, "authorise").await;
+                    office.seating.expire(id.0);
+                }
                 let refused = office.reaches(id, OrderStatus::Refused).await;
                 office.assert_settled(&refused);
                 let reason = refused.reason.clone().unwrap();

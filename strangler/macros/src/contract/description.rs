@@ -2,7 +2,7 @@
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{quote, quote_spanned};
-use syn::{Type, ext::IdentExt};
+use syn::{Type, ext::IdentExt, spanned::Spanned};
 
 use super::{
     model::{Answer, Argument, Auth, Contract, Operation, Place},
@@ -15,6 +15,7 @@ pub fn write(contract: &Contract) -> TokenStream {
     let Contract {
         name,
         version,
+        events,
         vis,
         ident,
         attributes,
@@ -25,6 +26,10 @@ pub fn write(contract: &Contract) -> TokenStream {
     let doc = doc_text(attributes, "\n");
     let described = operations.iter().map(|operation| describe(&name.value(), operation));
     let documented = operations.iter().map(document);
+    let events = match events {
+        Some(events) => quote_spanned!(events.span()=> <#events as ::strangler::Event>::EVENTS),
+        None => quote!(&[]),
+    };
     let able = operations.iter().map(able);
     quote! {
         #[doc = #about]
@@ -33,6 +38,7 @@ pub fn write(contract: &Contract) -> TokenStream {
             version: #version,
             doc: #doc,
             operations: &[#(#described),*],
+            events: #events,
             openapi: || ::strangler::__rt::Document::new(&#constant) #(#documented)* .finish(),
         };
 

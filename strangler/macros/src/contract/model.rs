@@ -2,12 +2,14 @@
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote};
-use syn::{Attribute, LitStr, Type, Visibility};
+use syn::{Attribute, LitStr, Path, Type, Visibility};
 
 /// A contract.
 pub struct Contract {
     pub name: LitStr,
     pub version: u32,
+    /// The type of its events, if it has any.
+    pub events: Option<Path>,
     pub vis: Visibility,
     pub ident: Ident,
     /// Doc comment and whatever else stays on the trait.

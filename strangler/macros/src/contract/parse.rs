@@ -2,7 +2,7 @@
 
 use proc_macro2::{Ident, TokenStream};
 use syn::{
-    Expr, ExprLit, Item, ItemTrait, Lit, LitStr, Token, TraitItem,
+    Expr, ExprLit, Item, ItemTrait, Lit, LitStr, Path, Token, TraitItem,
     ext::IdentExt,
     parse::{Parse, ParseStream, Parser},
     punctuated::Punctuated,
@@ -75,10 +75,11 @@ pub fn contract(arguments: TokenStream, item: TokenStream) -> syn::Result<Contra
             "a contract has at least one operation: add an `async fn` with `#[query(…)]` or `#[command(…)]`",
         );
     }
-    let (name, version) = head.unwrap_or_else(|| (LitStr::new("?", item.ident.span()), 0));
+    let (name, version, events) = head.unwrap_or_else(|| (LitStr::new("?", item.ident.span()), 0, None));
     let contract = Contract {
         name,
         version,
+        events,
         vis: item.vis,
         ident: item.ident,
         attributes: item.attrs,
@@ -88,8 +89,8 @@ pub fn contract(arguments: TokenStream, item: TokenStream) -> syn::Result<Contra
     mistakes.check().map(|()| contract)
 }
 
-/// `name = "catalog", version = 1`.
-fn head(arguments: TokenStream, ident: &Ident, mistakes: &mut Mistakes) -> Option<(LitStr, u32)> {
+/// `name = "catalog", version = 1`, and `events = CatalogEvent` where there are any.
+fn head(arguments: TokenStream, ident: &Ident, mistakes: &mut Mistakes) -> Option<(LitStr, u32, Option<Path>)> {
     let entries = Entries::parse_terminated.parse2(arguments).map_err(|e| {
         syn::Error::new(
             e.span(),
@@ -97,15 +98,16 @@ fn head(arguments: TokenStream, ident: &Ident, mistakes: &mut Mistakes) -> Optio
         )
     });
     let entries = mistakes.keep(entries)?;
-    let (mut name, mut version) = (None, None);
+    let (mut name, mut version, mut events) = (None, None, None);
     for Entry { key, value } in &entries {
         let seen = match key.to_string().as_str() {
             "name" => name.replace(value).is_some(),
             "version" => version.replace(value).is_some(),
+            "events" => events.replace(value).is_some(),
             other => {
                 mistakes.at(
                     key,
-                    format!("`{other}` is not known here; there are `name` and `version`"),
+                    format!("`{other}` is not known here; there are `name`, `version` and `events`"),
                 );
                 false
             }
@@ -142,7 +144,14 @@ fn head(arguments: TokenStream, ident: &Ident, mistakes: &mut Mistakes) -> Optio
         }
         number
     });
-    name.zip(version)
+    let events = events.and_then(|value| match value {
+        Expr::Path(path) => Some(path.path.clone()),
+        other => {
+            mistakes.at(other, "the events are a type: write `events = CatalogEvent`");
+            None
+        }
+    });
+    name.zip(version).map(|(name, version)| (name, version, events))
 }
 
 fn plain_trait(item: &ItemTrait, mistakes: &mut Mistakes) {

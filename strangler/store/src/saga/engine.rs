@@ -17,6 +17,9 @@ use super::{
 };
 use crate::{Db, Snapshot, StoreError, Turn, Uow, error::Sort, view::Reader};
 
+/// What a saga is called among the rows that a unit of work writes.
+const ROW: &str = "strangler/saga";
+
 /// The sagas of one schema: what is registered, and what can be done with them. Cheap to clone.
 #[derive(Clone)]
 pub struct Sagas {
@@ -41,12 +44,12 @@ pub enum Cancelled {
 }
 
 impl Sagas {
-    /// The sagas of `db`'s schema; none are registered yet. 32 of them are worked on at a time, and a step has 30 s.
+    /// The sagas of `db`'s schema; none are registered yet. 256 of them are worked on at a time, and a step has 30 s.
     pub fn new(db: Db) -> Self {
         Self {
             db,
             shapes: Arc::default(),
-            in_flight: 32,
+            in_flight: 256,
             step_timeout: Duration::from_secs(30),
             turn: Turn::always(),
         }
@@ -133,11 +136,13 @@ impl Sagas {
         if let Some(watch) = &shape.watch {
             watch.changed(uow, &saga).await?;
         }
+        uow.usable()?;
+        uow.writes((ROW, id));
         let done = sagas::Entity::insert(saga.to_model())
             .exec_without_returning(uow.connection())
             .await;
         uow.check(done, doing)?;
-        uow.wake_sagas();
+        uow.wake_sagas(id);
         Ok(())
     }
 
@@ -245,6 +250,7 @@ impl Sagas {
 
     /// A saga with its steps and its definition, to be changed.
     pub(super) async fn open(&self, uow: &mut Uow, id: Uuid) -> Result<Option<(Sheet, Arc<Shape>)>, StoreError> {
+        uow.settle(Some((ROW, id)), || format!("looking at saga {id}")).await?;
         let row = sagas::Entity::find_by_id(id).one(uow.connection()).await;
         let Some(row) = uow.check(row, || format!("looking at saga {id}"))? else {
             return Ok(None);
@@ -278,6 +284,8 @@ impl Sagas {
         }
         let id = before.id;
         let doing = || format!("moving saga {id}");
+        uow.usable()?;
+        uow.writes((ROW, id));
         let updated = sagas::Entity::update_many()
             .set(sheet.saga.to_model())
             .filter(sagas::Column::Id.eq(id))
@@ -304,7 +312,7 @@ impl Sagas {
 
     async fn insist(&self, uow: &mut Uow, shape: &Shape, before: &Saga, sheet: &mut Sheet) -> Result<(), StoreError> {
         if self.write(uow, shape, before, sheet).await? {
-            uow.wake_sagas();
+            uow.wake_sagas(before.id);
             return Ok(());
         }
         let doing = format!("changing saga {}", before.id);

@@ -57,6 +57,9 @@ impl Inbox {
     /// # Errors
     /// The database's.
     pub async fn receive(uow: &mut Uow, key: &StepKey) -> Result<Receipt, StoreError> {
+        // All steps of one saga are taken for one: they come one after another.
+        let kept = ("strangler/inbox", key.saga);
+        uow.settle(Some(kept), || format!("receiving {key}")).await?;
         let undoing = key.deed == Deed::Undo;
         let row = received::Model {
             saga: key.saga,
@@ -72,6 +75,7 @@ impl Inbox {
         // Whoever else inserts the same key at this moment is waited for by the database.
         let inserted = insert.exec_without_returning(uow.connection()).await;
         if uow.check(inserted, || format!("receiving {key}"))? == 1 {
+            uow.writes(kept);
             return Ok(if undoing {
                 Receipt::NeverHappened
             } else {
@@ -91,6 +95,7 @@ impl Inbox {
             (false, true) => Ok(Receipt::TooLate),
             (true, true) => Ok(Receipt::Repeated(Value::Null)),
             (true, false) => {
+                uow.writes(kept);
                 let tombstone = received::ActiveModel {
                     undone: Set(true),
                     at: Set(uow.now()),

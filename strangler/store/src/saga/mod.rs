@@ -11,6 +11,7 @@
 //! and C. Richardson, "Microservices Patterns", chapter 4.)
 
 mod definition;
+mod desk;
 mod engine;
 mod inbox;
 mod key;
@@ -21,7 +22,9 @@ mod worker;
 
 pub use definition::{Act, Definition, Kind, Outcome, ShapeError, Step, Watch};
 pub use engine::{Cancelled, Sagas};
+pub(crate) use inbox::received;
 pub use inbox::{Inbox, Receipt};
 pub use key::{Deed, StepKey};
 pub use row::{Saga, SagaStatus, StepRecord, StepState};
+pub(crate) use row::{saga_steps, sagas};
 pub(crate) use schema::SagaTables;

@@ -83,7 +83,7 @@ pub enum SagaStatus {
 
 impl SagaStatus {
     /// As it stands in the table.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",
             Self::Compensating => "compensating",

@@ -9,10 +9,10 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::FutureExt;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use strangler::{Cx, Trace};
@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::{
-    Deed, Saga, Sagas, StepKey,
+    Deed, Saga, Sagas, StepKey, StepRecord,
     definition::{Answer, Shape},
     machine::Sheet,
     row::sagas,
@@ -47,9 +47,18 @@ struct Shift {
     outdated: AtomicBool,
 }
 
+/// What is known after a saga was changed.
+enum Next {
+    /// It goes on at once.
+    Work(Box<Work>),
+    /// It goes on then; never, or as somebody else says.
+    Due(Option<DateTime<Utc>>),
+}
+
 /// One step of one saga, started and not answered yet.
 struct Work {
     saga: Saga,
+    records: Vec<StepRecord>,
     index: usize,
     deed: Deed,
     /// The route for which it was claimed.
@@ -69,6 +78,8 @@ impl Sagas {
         let mut backoff = Backoff::default();
         let mut turn = self.turn.clone();
         let mut entered = None;
+        // Until then nothing is due but what is told to be.
+        let mut look = Instant::now();
         loop {
             wakes.mark_unchanged();
             let due = async {
@@ -81,9 +92,25 @@ impl Sagas {
                 if entered != Some(route) && !self.db.leases().enter(NAME, route).await? {
                     return Ok((Vec::new(), POLL, route));
                 }
-                entered = Some(route);
-                let (due, pause) = self.due(self.in_flight - working.len(), &held).await?;
-                Ok::<_, StoreError>((due, pause, route))
+                if entered.replace(route) != Some(route) {
+                    look = Instant::now();
+                }
+                let room = self.in_flight - working.len();
+                let mut due = self.db.take_begun(room);
+                due.retain(|id| !held.contains(id));
+                due.sort_unstable();
+                due.dedup();
+                let room = room - due.len();
+                if room > 0 && look <= Instant::now() {
+                    let (found, pause) = self.due(room, &held).await?;
+                    look = Instant::now() + pause;
+                    for id in found {
+                        if !due.contains(&id) {
+                            due.push(id);
+                        }
+                    }
+                }
+                Ok::<_, StoreError>((due, look.saturating_duration_since(Instant::now()), route))
             };
             let pause = match due.await {
                 Ok((due, pause, route)) => {
@@ -95,15 +122,16 @@ impl Sagas {
                         held.insert(id);
                         let (sagas, shift) = (self.clone(), shift.clone());
                         working.spawn(async move {
-                            if AssertUnwindSafe(sagas.drive(id, route, &shift))
-                                .catch_unwind()
-                                .await
-                                .is_err()
-                            {
-                                tracing::error!(saga = %id, "what watches a saga panicked; trying again later");
-                                tokio::time::sleep(AWAY).await;
-                            }
-                            id
+                            let due = AssertUnwindSafe(sagas.drive(id, route, &shift)).catch_unwind().await;
+                            let due = match due {
+                                Ok(due) => due,
+                                Err(_) => {
+                                    tracing::error!(saga = %id, "what watches a saga panicked; trying again later");
+                                    tokio::time::sleep(AWAY).await;
+                                    Some(sagas.db.now())
+                                }
+                            };
+                            (id, due)
                         });
                     }
                     pause
@@ -120,7 +148,13 @@ impl Sagas {
             tokio::select! {
                 biased;
                 () = &mut stop => break,
-                Some(Ok(id)) = working.join_next() => { held.remove(&id); }
+                Some(Ok((id, due))) = working.join_next() => {
+                    held.remove(&id);
+                    if let Some(due) = due {
+                        let pause = (due - self.db.now()).to_std().unwrap_or_default();
+                        look = look.min(Instant::now() + pause);
+                    }
+                }
                 () = turn.changed() => {}
                 _ = wakes.changed(), if room => {}
                 () = tokio::time::sleep(pause), if room || working.is_empty() => {}
@@ -130,64 +164,69 @@ impl Sagas {
         while working.join_next().await.is_some() {}
     }
 
-    /// What is due, and how long to sleep when nothing else happens.
+    /// What is due, and how long nothing else is.
     async fn due(&self, limit: usize, held: &HashSet<Uuid>) -> Result<(Vec<Uuid>, Duration), StoreError> {
-        if limit == 0 {
-            return Ok((Vec::new(), POLL));
-        }
         let now = self.db.now();
-        let rows = sagas::Entity::find()
-            .select_only()
-            .columns([sagas::Column::Id, sagas::Column::DueAt])
-            .filter(sagas::Column::DueAt.is_not_null())
-            .filter(sagas::Column::Kind.is_in(self.shapes.keys()))
-            .order_by_asc(sagas::Column::DueAt)
-            // Those that are held are mostly due later, when their workers would be given up.
+        let open = || {
+            sagas::Entity::find()
+                .select_only()
+                .filter(sagas::Column::Kind.is_in(self.shapes.keys()))
+                .order_by_asc(sagas::Column::DueAt)
+        };
+        let fail = |e| self.db.place().error("looking for sagas that are due", &e);
+        let mut due = open()
+            .column(sagas::Column::Id)
+            .filter(sagas::Column::DueAt.lte(now))
+            // Those that are held are mostly due later, when their workers would be given up; some are not claimed yet.
             .limit(u64::try_from(limit + held.len()).unwrap_or(u64::MAX))
-            .into_tuple::<(Uuid, chrono::DateTime<chrono::Utc>)>()
+            .into_tuple::<Uuid>()
             .all(&Reader { db: &self.db })
             .await
-            .map_err(|e| self.db.place().error("looking for sagas that are due", &e))?;
-        let mut pause = POLL;
-        let mut due = Vec::new();
-        for (id, at) in rows {
-            if held.contains(&id) {
-                continue;
-            }
-            if at <= now {
-                due.push(id);
-            } else {
-                pause = (at - now)
-                    .to_std()
-                    .unwrap_or_default()
-                    .clamp(Duration::from_millis(1), POLL);
-                break;
-            }
+            .map_err(fail)?;
+        due.retain(|id| !held.contains(id));
+        if due.len() >= limit {
+            due.truncate(limit);
+            return Ok((due, Duration::ZERO));
         }
-        due.truncate(limit);
-        Ok((due, pause))
+        let next = open()
+            .column(sagas::Column::DueAt)
+            .filter(sagas::Column::DueAt.gt(now))
+            .limit(1)
+            .into_tuple::<DateTime<Utc>>()
+            .one(&Reader { db: &self.db })
+            .await
+            .map_err(fail)?;
+        let left = next.and_then(|at| (at - now).to_std().ok());
+        Ok((
+            due,
+            left.map_or(POLL, |left| left.clamp(Duration::from_millis(1), POLL)),
+        ))
     }
 
-    /// Takes one saga as far as it goes without waiting.
-    async fn drive(&self, id: Uuid, route: i64, shift: &Shift) {
-        let mut work = match self.claim(id, route, shift).await {
-            Ok(work) => work,
+    /// Takes one saga as far as it goes without waiting. Answers when it goes on, as far as is known.
+    async fn drive(&self, id: Uuid, route: i64, shift: &Shift) -> Option<DateTime<Utc>> {
+        let mut next = match self.claim(id, route, shift).await {
+            Ok(next) => next,
             Err(error) => {
                 tracing::warn!(saga = %id, %error, "a saga could not be taken up; trying again");
-                return tokio::time::sleep(AWAY).await;
+                tokio::time::sleep(AWAY).await;
+                return Some(self.db.now());
             }
         };
-        while let Some(started) = work {
-            let Some(shape) = self.shapes.get(&started.saga.kind) else {
-                return;
+        loop {
+            let started = match next {
+                Next::Work(started) => started,
+                Next::Due(due) => return due,
             };
+            let shape = self.shapes.get(&started.saga.kind)?;
             let answer = self.act(shape, &started).await;
-            work = match self.note(&started, answer, shift).await {
+            next = match self.note(&started, answer, shift).await {
                 Ok(next) => next,
                 Err(error) => {
                     // It stays `started`: when this worker is given up, it is repeated with the same key.
                     let step = &started.saga.step;
-                    return tracing::warn!(saga = %id, step, %error, "a step's outcome could not be written down");
+                    tracing::warn!(saga = %id, step, %error, "a step's outcome could not be written down");
+                    return None;
                 }
             };
         }
@@ -221,27 +260,29 @@ impl Sagas {
         }
     }
 
-    /// Takes up a saga that is due. `None` when somebody else was first, or there is nothing to be done.
-    async fn claim(&self, id: Uuid, route: i64, shift: &Shift) -> Result<Option<Work>, StoreError> {
+    /// Takes up a saga that is due, unless somebody else was first, or there is nothing to be done.
+    async fn claim(&self, id: Uuid, route: i64, shift: &Shift) -> Result<Next, StoreError> {
         let mut uow = self.begin().await?;
         if !self.db.leases().is_newest(uow.connection(), NAME, route).await? {
             shift.outdated.store(true, Ordering::Relaxed);
-            return Ok(None);
+            return Ok(Next::Due(None));
         }
         let Some((mut sheet, shape)) = self.open(&mut uow, id).await? else {
-            return Ok(None);
+            return Ok(Next::Due(None));
         };
         let now = uow.now();
         if sheet.saga.due_at.is_none_or(|due| due > now) {
-            return Ok(None);
+            return Ok(Next::Due(sheet.saga.due_at));
         }
         let before = sheet.saga.clone();
+        // A stuck saga is due only when somebody asked for it to be resumed.
+        sheet.resume(now);
         let next = sheet.claim(&shape, now, self.hold());
         self.finish(uow, &shape, &before, sheet, route, next).await
     }
 
     /// Writes down what came of a step and, unless it has to stop, that the next one has started.
-    async fn note(&self, work: &Work, answer: Answer, shift: &Shift) -> Result<Option<Work>, StoreError> {
+    async fn note(&self, work: &Work, answer: Answer, shift: &Shift) -> Result<Next, StoreError> {
         let mut tries = 0;
         loop {
             match self.note_once(work, answer.clone(), shift).await {
@@ -254,27 +295,25 @@ impl Sagas {
         }
     }
 
-    async fn note_once(&self, work: &Work, answer: Answer, shift: &Shift) -> Result<Option<Work>, StoreError> {
-        let mut uow = self.begin().await?;
+    async fn note_once(&self, work: &Work, answer: Answer, shift: &Shift) -> Result<Next, StoreError> {
+        let uow = self.begin().await?;
         let my_turn = self.turn.now() == Some(work.route)
             && self.db.leases().is_newest(uow.connection(), NAME, work.route).await?;
-        let Some((mut sheet, shape)) = self.open(&mut uow, work.saga.id).await? else {
-            return Ok(None);
+        let Some(shape) = self.shapes.get(&work.saga.kind) else {
+            return Ok(Next::Due(None));
         };
-        if sheet.saga.version != work.saga.version {
-            tracing::info!(saga = %work.saga.id, step = work.saga.step, "a step was answered too late to count");
-            return Ok(None);
-        }
-        let (now, before) = (uow.now(), sheet.saga.clone());
-        sheet.record(&shape, now, work.index, work.deed, answer);
+        // It is as it was when the step was started. If it is not, it has another version, and nothing is written.
+        let mut sheet = Sheet::new(work.saga.clone(), work.records.clone());
+        let (now, before) = (uow.now(), &work.saga);
+        sheet.record(shape, now, work.index, work.deed, answer);
         let may = my_turn && !shift.stopping.load(Ordering::Relaxed);
         let at_once = may && sheet.saga.due_at.is_some_and(|due| due <= now);
         let next = if at_once {
-            sheet.claim(&shape, now, self.hold())
+            sheet.claim(shape, now, self.hold())
         } else {
             None
         };
-        self.finish(uow, &shape, &before, sheet, work.route, next).await
+        self.finish(uow, shape, before, sheet, work.route, next).await
     }
 
     async fn finish(
@@ -285,23 +324,28 @@ impl Sagas {
         mut sheet: Sheet,
         route: i64,
         next: Option<(usize, Deed)>,
-    ) -> Result<Option<Work>, StoreError> {
+    ) -> Result<Next, StoreError> {
         uow.follow(&before.traceparent);
         if !self.write(&mut uow, shape, before, &mut sheet).await? {
-            return Ok(None);
+            tracing::info!(saga = %before.id, step = before.step, "somebody else moved a saga first");
+            return Ok(Next::Due(None));
         }
         uow.commit().await?;
         if before.status != sheet.saga.status {
             let Saga { id, kind, reason, .. } = &sheet.saga;
             tracing::info!(saga = %id, kind, status = sheet.saga.status.as_str(), reason = ?reason, "a saga moved");
         }
-        let saga = sheet.saga;
-        Ok(next.map(|(index, deed)| Work {
-            saga,
-            index,
-            deed,
-            route,
-        }))
+        let Sheet { saga, records, .. } = sheet;
+        Ok(match next {
+            Some((index, deed)) => Next::Work(Box::new(Work {
+                saga,
+                records,
+                index,
+                deed,
+                route,
+            })),
+            None => Next::Due(saga.due_at),
+        })
     }
 
     async fn begin(&self) -> Result<Uow, StoreError> {

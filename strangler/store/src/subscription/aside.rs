@@ -8,8 +8,8 @@ use std::{collections::HashSet, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel,
-    QueryFilter, QueryOrder, QuerySelect, sea_query::OnConflict,
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait,
+    IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Statement, sea_query::OnConflict,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -31,6 +31,15 @@ impl Subscription {
         tx: &DatabaseTransaction,
         events: &[Envelope],
     ) -> Result<HashSet<Uuid>, StoreError> {
+        // Mostly there is nothing, and asking that needs no list of subjects.
+        let any = r#"SELECT EXISTS (SELECT 1 FROM "set_aside" WHERE "subscription" = $1) OR EXISTS
+                     (SELECT 1 FROM "dead_letters" WHERE "subscription" = $1 AND "resolved_at" IS NULL) AS "any""#;
+        let any = Statement::from_sql_and_values(tx.get_database_backend(), any, [self.name.as_str().into()]);
+        let any = tx.query_one_raw(any).await.map_err(|e| self.failed(&e))?;
+        let any: Option<bool> = any.and_then(|row| row.try_get("", "any").ok());
+        if any == Some(false) {
+            return Ok(HashSet::new());
+        }
         let subjects: HashSet<Uuid> = events.iter().map(|e| e.subject).collect();
         let aside = set_aside::Entity::find()
             .select_only()
@@ -77,7 +86,7 @@ impl Subscription {
         event: &Envelope,
         cause: &HandlerError,
     ) -> Result<Outcome, StoreError> {
-        let (uow, at) = match self.enter(lease).await? {
+        let (uow, at) = match self.enter(lease, 1).await? {
             Some(entered) => entered,
             None => return Ok(Outcome::Lost),
         };
@@ -99,7 +108,7 @@ impl Subscription {
         if !first.is_some_and(|row| due(&row, self.db.now())) {
             return Ok(Some(false));
         }
-        let Some((mut uow, _)) = self.enter(lease).await? else {
+        let Some((mut uow, _)) = self.enter(lease, 1).await? else {
             return Ok(None);
         };
         let row = self.head().one(uow.connection()).await;
@@ -155,7 +164,7 @@ impl Subscription {
         row: set_aside::Model,
         cause: &HandlerError,
     ) -> Result<Option<bool>, StoreError> {
-        let Some((uow, _)) = self.enter(lease).await? else {
+        let Some((uow, _)) = self.enter(lease, 1).await? else {
             return Ok(None);
         };
         let found = set_aside::Entity::find_by_id((self.name.clone(), row.position))

@@ -25,6 +25,9 @@ macro_rules! on_both {
     };
 }
 
+mod batches;
+mod cleaning;
+mod endurance;
 mod faults;
 mod held;
 mod leases;
@@ -35,6 +38,7 @@ mod order;
 mod peer;
 mod provisioning;
 mod pulse;
+mod queues;
 mod remote;
 mod saga_shapes;
 mod sagas;

@@ -11,6 +11,7 @@ on_both!(
     a_deadline_before_the_pivot_compensates,
     a_deadline_after_the_pivot_alerts,
     a_stuck_saga_is_resumed,
+    an_operator_without_definitions_has_a_saga_resumed,
     cancelling,
     inboxes_remember,
 );
@@ -309,6 +310,12 @@ mod tests {
             })
             .await;
             assert!(done.overdue);
+            let late = db.backlog().await.unwrap().sagas.overdue;
+            assert_eq!(
+                (late, sagas.overdue(10).await.unwrap().len()),
+                (0, 0),
+                "what is over is not late"
+            );
             assert_consistent(&world, saga, SagaStatus::Done);
         }
     }
@@ -341,6 +348,38 @@ mod tests {
             world.log_of(saga),
             ["hold:do", "authorise:do", "authorise:undo", "hold:undo"]
         );
+    }
+
+    pub async fn an_operator_without_definitions_has_a_saga_resumed(home: &Home) {
+        let db = home.db("orders").await;
+        let world = Arc::new(World::default());
+        let sagas = sagas(&db, &world);
+        world.plan("capture:do", [Fault::Refuse]);
+        world.plan("authorise:undo", [Fault::Before; 4]);
+        let saga = begin(&db, &sagas, None).await;
+        let desk = Sagas::new(db.clone());
+        let ask = async |id| {
+            let mut uow = db.begin(&cx()).await.unwrap();
+            let stuck = desk.ask_to_resume(&mut uow, id).await.unwrap();
+            uow.commit().await.unwrap();
+            stuck
+        };
+        assert!(!ask(saga).await, "it runs");
+        working(&sagas, async {
+            reaches(&sagas, saga, SagaStatus::Stuck).await;
+            let backlog = db.backlog().await.unwrap();
+            assert_eq!((backlog.sagas.stuck, backlog.sagas.running), (1, 0));
+            assert!(backlog.sagas.oldest_stuck.is_some());
+            assert_eq!(backlog.complaints("orders").len(), 1, "{backlog:?}");
+            assert_eq!(desk.stuck(10).await.unwrap(), [saga]);
+            assert!(ask(saga).await);
+            reaches(&desk, saga, SagaStatus::Undone).await;
+        })
+        .await;
+        assert!(!ask(saga).await && !ask(id()).await);
+        assert!(db.backlog().await.unwrap().complaints("orders").is_empty());
+        // Its watch was told that it goes on, and that it is over: stuck, compensating, undone.
+        assert_consistent(&world, saga, SagaStatus::Undone);
     }
 
     pub async fn cancelling(home: &Home) {

@@ -112,6 +112,19 @@ mod tests {
         let depth = dead.depth().await.unwrap();
         assert_eq!((depth.retrying, depth.waiting, depth.parked), (0, 2, 1));
         assert_eq!(depth.oldest_parked, Some(one.parked_at));
+        let backlog = db.backlog().await.unwrap();
+        let letters = &backlog.dead_letters;
+        assert_eq!(
+            (letters.parked, letters.oldest, letters.set_aside),
+            (1, Some(one.parked_at), 2)
+        );
+        assert_eq!(backlog.complaints("notes").len(), 1, "{backlog:?}");
+        assert_eq!((backlog.log.head, backlog.subscriptions[0].position), (5, 5));
+        assert_eq!(dead.ids_of(Some("s"), 10).await.unwrap(), [letter(1)]);
+        assert!(
+            dead.ids_of(Some("t"), 10).await.unwrap().is_empty()
+                && dead.list_of(Some("t"), 10).await.unwrap().is_empty()
+        );
         // Repaired and retried: it is handled, and the next one of its subject fails.
         moody.broken.lock().unwrap().remove(&1);
         let operator = Cx::system("olga");
@@ -127,6 +140,8 @@ mod tests {
         );
         // Meanwhile more of the same subject come, and wait.
         write(&db, a, "x").await.unwrap();
+        let outbox = db.backlog().await.unwrap().outbox;
+        assert!(outbox.depth == 1 && outbox.oldest.is_some(), "{outbox:?}");
         db.relay().pass().await.unwrap();
         assert_eq!(subscription.step().await.unwrap(), 1);
         assert_eq!(positions(&db).await, [2, 4, 1]);
@@ -137,6 +152,11 @@ mod tests {
         };
         eventually("the rest", effects, |p| p == &[2, 4, 1, 5, 6]).await;
         assert_eq!(dead.depth().await.unwrap(), strangler_store::Depth::default());
+        let backlog = db.backlog().await.unwrap();
+        assert_eq!(
+            (backlog.dead_letters, backlog.outbox, backlog.log.head),
+            (Default::default(), Default::default(), 6)
+        );
         assert_eq!(subscription.step().await.unwrap(), 0);
     }
 
