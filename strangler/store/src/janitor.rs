@@ -414,7 +414,7 @@ pub(crate) struct AgeIndexes;
 
 impl MigrationName for AgeIndexes {
     fn name(&self) -> &str {
-        "strangler_0007_ages"
+        "strangler_0008_ages"
     }
 }
 
