@@ -205,7 +205,8 @@ impl Describe<'_> {
         if let Some(schema) = schema {
             response = response.content(JSON, Content::new(Some(schema)));
         }
-        for (name, there) in [("etag", self.etag), ("link", self.next)] {
+        let location = status == "202";
+        for (name, there) in [("etag", self.etag), ("link", self.next), ("location", location)] {
             if there {
                 response = response.header(name, HeaderBuilder::new().schema(Some(text())).build());
             }

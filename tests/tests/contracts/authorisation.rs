@@ -43,6 +43,10 @@ const TABLE: &[Row] = &[
     ("payments.refund", 401, 401, 200),
     // What was taken is given back by a refund.
     ("payments.void", 401, 401, 409),
+    // A mail has the id of the event that it tells of, which nobody knows beforehand.
+    ("notifications.mails", 401, 401, 200),
+    ("notifications.mail", 401, 401, 404),
+    ("notifications.send_again", 401, 401, 404),
 ];
 
 /// Operations without a row. There are none, and there should be none: this list may only shrink.

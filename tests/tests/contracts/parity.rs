@@ -41,7 +41,7 @@ const PAGES: usize = 6;
 struct Own {
     /// All that was asked, in which the client's own ids and times are found.
     asked: String,
-    ids: HashMap<Uuid, usize>,
+    ids: HashMap<String, usize>,
 }
 
 impl Own {
@@ -62,21 +62,53 @@ impl Own {
             if asked(&text) || asked(&id.simple().to_string()) || asked(&id.to_string()) {
                 return text;
             }
-            let next = self.ids.len();
-            return format!("id {}", self.ids.entry(id).or_insert(next));
+            return self.numbered(&id.to_string());
+        }
+        // A cursor holds the id of what was the last on its page.
+        if is_cursor(&text) {
+            return self.numbered(&text);
         }
         let time =
             text.len() >= 20 && text.as_bytes()[10] == b'T' && text.ends_with('Z') && text[..4].parse::<u16>().is_ok();
         if time && text.starts_with("20") && text.contains('.') && !asked(&text) {
             "a time".to_owned()
+        } else if text.contains(' ') {
+            let words: Vec<_> = text.split(' ').map(|word| self.word(word)).collect();
+            words.join(" ")
         } else {
             text
         }
     }
 
+    /// A word of a sentence, which may be an id with a comma after it.
+    fn word(&mut self, word: &str) -> String {
+        let bare = word.trim_end_matches([',', ';', '.']);
+        match bare.parse::<Uuid>() {
+            Ok(_) => word.replace(bare, &self.text(bare.to_owned())),
+            Err(_) => word.to_owned(),
+        }
+    }
+
+    fn numbered(&mut self, id: &str) -> String {
+        let next = self.ids.len();
+        format!("number {}", self.ids.entry(id.to_owned()).or_insert(next))
+    }
+
+    /// The header `link` with its cursor mapped.
+    fn link(&mut self, link: &str) -> String {
+        let parts = link.split_inclusive(['=', '&', '>']).map(|part| {
+            let text = part.trim_end_matches(['=', '&', '>']);
+            part.replace(text, &self.text(text.to_owned()))
+        });
+        parts.collect()
+    }
+
     /// What an answer says to whoever reads the contract.
     fn seen(&mut self, answer: &Answer) -> Value {
-        let headers = HEADERS.map(|name| self.text(answer.header(name).to_owned()));
+        let headers = HEADERS.map(|name| match name {
+            "link" => self.link(answer.header(name)),
+            _ => self.text(answer.header(name).to_owned()),
+        });
         let mut body = match answer.body.is_empty() {
             true => Value::Null,
             false => self.mapped(answer.json()),
@@ -95,11 +127,18 @@ impl Own {
     }
 }
 
+/// Whether a text looks like the cursor of a page: opaque to clients, but for its length.
+fn is_cursor(text: &str) -> bool {
+    text.len() == 48 && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
 struct Side {
     name: &'static str,
     system: System,
     token: String,
     own: Own,
+    /// What later steps ask about.
+    found: String,
 }
 
 impl Side {
@@ -124,6 +163,7 @@ impl Side {
             system,
             token,
             own: Own::default(),
+            found: String::new(),
         }
     }
 
@@ -136,11 +176,14 @@ impl Side {
                 *value = format!("Bearer {}", self.token);
             }
         }
-        self.own.asked.push_str(&case.target);
+        // A cursor came from an answer, and the id in it is not the client's own.
+        self.own
+            .asked
+            .push_str(case.target.split("cursor=").next().unwrap_or_default());
         self.own
             .asked
             .push_str(&String::from_utf8_lossy(&case.body[..case.body.len().min(4096)]));
-        step.send(&self.system).await
+        step.send(&self.system, &mut self.found).await
     }
 
     /// The event logs by module, but for what differs by nature: ids of events, times, traces.
@@ -170,9 +213,19 @@ impl Side {
 /// Stands for the operator's token until a side is asked.
 const OPERATOR: &str = "Bearer operator";
 
-/// Asks both sides and says what differs. Answers what the local one said.
-async fn compare(local: &mut Side, remote: &mut Side, step: &Step, differences: &mut Vec<String>) -> Answer {
-    let (here, there) = tokio::join!(local.ask(step), remote.ask(step));
+/// Asks both sides and says what differs. Answers what both said.
+async fn compare(local: &mut Side, remote: &mut Side, step: &Step, differences: &mut Vec<String>) -> [Answer; 2] {
+    compare_each(local, remote, [step, step], differences).await
+}
+
+/// The same where each side is asked about what it made itself.
+async fn compare_each(
+    local: &mut Side,
+    remote: &mut Side,
+    [step, other]: [&Step; 2],
+    differences: &mut Vec<String>,
+) -> [Answer; 2] {
+    let (here, there) = tokio::join!(local.ask(step), remote.ask(other));
     let (seen_here, seen_there) = (local.own.seen(&here), remote.own.seen(&there));
     let what = format!("{}: {}", step.operation, step.case.line());
     if seen_here != seen_there {
@@ -196,7 +249,15 @@ async fn compare(local: &mut Side, remote: &mut Side, step: &Step, differences: 
             ));
         }
     }
-    here
+    [here, there]
+}
+
+/// The step to the next page of this answer to `step`, if there is one.
+fn next_page(step: &Step, answer: &Answer) -> Option<Step> {
+    let query = answer.header("link").strip_prefix('<')?.split('>').next()?;
+    let path = step.case.target.split('?').next().unwrap_or_default();
+    let case = step.case.but("the next page", Expect::Status(200));
+    Some(step.once(case.target(format!("{path}{query}"))))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -210,7 +271,7 @@ async fn both_sides_answer_alike_and_do_the_same() {
         steps.retain(|step| step.case.target.parse::<http::Uri>().is_ok());
         for step in &steps {
             asked += 1;
-            let mut answer = compare(&mut local, &mut remote, step, &mut differences).await;
+            let [mut answer, mut other] = compare(&mut local, &mut remote, step, &mut differences).await;
             if let Some(next) = step.followed(&answer) {
                 compare(&mut local, &mut remote, &next, &mut differences).await;
             }
@@ -227,16 +288,10 @@ async fn both_sides_answer_alike_and_do_the_same() {
                 compare(&mut local, &mut remote, &again, &mut differences).await;
             }
             for _ in 0..PAGES {
-                let link = answer.header("link").to_owned();
-                let Some(query) = link.strip_prefix('<').and_then(|l| l.split('>').next()) else {
+                let (Some(here), Some(there)) = (next_page(step, &answer), next_page(step, &other)) else {
                     break;
                 };
-                let path = step.case.target.split('?').next().unwrap_or_default();
-                let case = step
-                    .case
-                    .but("the next page", Expect::Status(200))
-                    .target(format!("{path}{query}"));
-                answer = compare(&mut local, &mut remote, &step.once(case), &mut differences).await;
+                [answer, other] = compare_each(&mut local, &mut remote, [&here, &there], &mut differences).await;
             }
         }
     }

@@ -47,6 +47,9 @@ fn wrong(operation: &Operation, case: &Case, answer: &Answer) -> Option<String> 
             operation.statuses
         ));
     }
+    if let Some(name) = header_mistake(operation, case, answer) {
+        return Some(format!("the document and the answer differ about the header `{name}`"));
+    }
     if status >= 400 && !head && !answer.is_problem() {
         return Some("not a whole problem document".to_owned());
     }
@@ -77,6 +80,20 @@ fn wrong(operation: &Operation, case: &Case, answer: &Answer) -> Option<String> 
             (!success && !own).then(|| "the document allows it, and it was refused".to_owned())
         }
     }
+}
+
+/// A header of a success that the document names and the answer lacks, or the other way round. A link is there only when
+/// more is.
+fn header_mistake(operation: &Operation, case: &Case, answer: &Answer) -> Option<&'static str> {
+    let method = case.method.as_str().replace("HEAD", "GET").to_lowercase();
+    let responses = &operation.document["paths"][operation.path.as_str()][method]["responses"];
+    let named = &responses[answer.status.to_string()]["headers"];
+    let both = |name: &&str| named[*name].is_null() == answer.header(name).is_empty();
+    let links = named["link"].is_object() || answer.header("link").is_empty();
+    let differs = ["etag", "location"].into_iter().find(|name| !both(name));
+    (answer.status < 400)
+        .then(|| differs.or((!links).then_some("link")))
+        .flatten()
 }
 
 /// Sends the cases, some at a time, and says what was wrong with which answer. Requests that cannot be written with a
@@ -182,11 +199,12 @@ async fn every_documented_success_happens() {
     for module in MODULES {
         let operations = operations(module);
         let cases = scenario::of(module, &token, &mut random);
+        let mut found = String::new();
         let mut met = std::collections::BTreeSet::new();
         for step in cases {
-            let answer = step.send(&system).await;
+            let answer = step.send(&system, &mut found).await;
             if let Some(next) = step.followed(&answer) {
-                next.send(&system).await;
+                next.send(&system, &mut found).await;
             }
             let tag = answer.header("etag").to_owned();
             met.insert((step.operation.clone(), answer.status));

@@ -2,6 +2,7 @@
 
 mod catalog;
 mod line;
+mod notifications;
 mod ordering;
 mod payments;
 mod seating;
@@ -14,7 +15,7 @@ use system_tests::{Answer, Random, System, eventually};
 
 use self::line::Line;
 use crate::{
-    cases::{AUTHORIZATION, Case, Expect, valid},
+    cases::{AUTHORIZATION, Case, Expect, plain, valid},
     document::{Operation, operations},
     rubbish,
 };
@@ -25,8 +26,9 @@ const IDS: u64 = 4;
 const VALID: usize = 25;
 /// One in so many kinds of rubbish is asked.
 const RUBBISH: usize = 6;
-/// How long it may take until an answer is what it comes to in the end.
-const SOON: Duration = Duration::from_secs(30);
+/// How long it may take until an answer is what it comes to in the end. A mail about a show that nobody has heard of is sent
+/// without its name after half of it.
+const SOON: Duration = Duration::from_secs(60);
 
 /// One request to an operation.
 #[derive(Clone)]
@@ -37,7 +39,12 @@ pub struct Step {
     pub case: Case,
     /// Whether this answer is what it comes to in the end. A query is asked again until it is.
     pub until: fn(&Answer) -> bool,
+    /// Where in the answer there is what later steps ask about: [`FOUND`] in their targets.
+    pub finds: Option<&'static str>,
 }
+
+/// Stands in a target for what an earlier answer held: ids that the system made.
+const FOUND: &str = "{found}";
 
 impl Step {
     /// A step that is answered once and for all.
@@ -46,6 +53,7 @@ impl Step {
             operation: operation.to_owned(),
             case,
             until: |_| true,
+            finds: None,
         }
     }
 
@@ -74,14 +82,21 @@ impl Step {
         })
     }
 
-    /// Asks a system, until the answer is what it comes to in the end.
-    pub async fn send(&self, system: &System) -> Answer {
-        eventually(&self.case.line(), SOON, || async {
-            let answer = self.case.send(system).await;
-            let answer = answer.unwrap_or_else(|why| panic!("{}: {why}", self.case.line()));
+    /// Asks a system, until the answer is what it comes to in the end. `found` is what was found in an answer, and is
+    /// written when this one has more.
+    pub async fn send(&self, system: &System, found: &mut String) -> Answer {
+        let case = self.case.clone().target(self.case.target.replace(FOUND, found));
+        let answer = eventually(&case.line(), SOON, || async {
+            let answer = case.send(system).await;
+            let answer = answer.unwrap_or_else(|why| panic!("{}: {why}", case.line()));
             (self.until)(&answer).then_some(answer)
         })
-        .await
+        .await;
+        if let Some(pointer) = self.finds {
+            let text = answer.json().pointer(pointer).map(plain);
+            *found = text.unwrap_or_else(|| panic!("{}: there is no {pointer} in the answer", case.line()));
+        }
+        answer
     }
 }
 
@@ -140,6 +155,7 @@ fn refusals(operation: &Operation, token: &str) -> Vec<Case> {
 fn story(module: &str) -> Vec<Line> {
     match module {
         "catalog" => catalog::story(),
+        "notifications" => notifications::story(),
         "ordering" => ordering::story(),
         "payments" => payments::story(),
         "seating" => seating::story(),

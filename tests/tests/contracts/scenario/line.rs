@@ -5,41 +5,53 @@ use serde_json::Value;
 use strangler::Operation;
 use system_tests::Answer;
 
-use super::Step;
+use super::{FOUND, Step};
 use crate::{
     cases::{AUTHORIZATION, Case, Expect},
     document::address,
-    values::id,
+    values::id as id_of,
 };
 
 /// One line of a story: what is asked, and what is expected.
 pub(super) struct Line {
     operation: &'static str,
-    id: Option<u64>,
+    id: String,
     query: &'static str,
     condition: Option<&'static str>,
     body: Value,
     expect: Expect,
     until: fn(&Answer) -> bool,
+    finds: Option<&'static str>,
+    second: Option<u32>,
 }
 
 /// A line about `operation` (`catalog.show`), which needs no id.
 pub(super) fn list(operation: &'static str, query: &'static str) -> Line {
     Line {
         operation,
-        id: None,
+        id: String::new(),
         query,
         condition: None,
         body: Value::Null,
         expect: Expect::Anything,
         until: |_| true,
+        finds: None,
+        second: None,
+    }
+}
+
+/// A line about the thing whose id an earlier answer held.
+pub(super) fn found(operation: &'static str, query: &'static str) -> Line {
+    Line {
+        id: FOUND.to_owned(),
+        ..list(operation, query)
     }
 }
 
 /// A line about the thing with this id.
 pub(super) fn ask(operation: &'static str, id: u64) -> Line {
     Line {
-        id: Some(id),
+        id: id_of(id).to_string(),
         ..list(operation, "")
     }
 }
@@ -69,6 +81,22 @@ impl Line {
         }
     }
 
+    /// With this at the end of the path.
+    pub(super) fn and(self, second: u32) -> Self {
+        Self {
+            second: Some(second),
+            ..self
+        }
+    }
+
+    /// Later lines ask about what is there in the answer.
+    pub(super) fn finds(self, pointer: &'static str) -> Self {
+        Self {
+            finds: Some(pointer),
+            ..self
+        }
+    }
+
     /// Asked again until the answer is like this.
     pub(super) fn until(self, until: fn(&Answer) -> bool) -> Self {
         Self { until, ..self }
@@ -76,8 +104,11 @@ impl Line {
 
     pub(super) fn step(self, token: &str) -> Step {
         let (module, operation) = find(self.operation);
-        let id = self.id.map(|n| id(n).to_string()).unwrap_or_default();
-        let path = operation.path.replace("{id}", &id);
+        let mut path = operation.path.replace("{id}", &self.id);
+        if let Some(second) = self.second {
+            let (before, _) = path.rsplit_once('/').expect("a path");
+            path = format!("{before}/{second}");
+        }
         let case = Case {
             what: "the story".to_owned(),
             address: address(module),
@@ -98,6 +129,7 @@ impl Line {
             operation: operation.id.to_owned(),
             case,
             until: self.until,
+            finds: self.finds,
         }
     }
 }
