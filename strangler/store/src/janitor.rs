@@ -284,7 +284,7 @@ impl Janitor {
             if !kind.any(&Reader { db: &self.db }, before).await.map_err(fail)? {
                 return Ok(Ok((deleted, false)));
             }
-            let tx = self.db.begin_raw("sweeping").await?;
+            let tx = self.db.begin_long("sweeping").await?;
             if let Some(lease) = lease
                 && !lease.holds(&tx).await?
             {
