@@ -37,7 +37,7 @@ use strangler::{
     pool::Pool,
     routes::{AuditEntry, Change, Refusal, Route, Side, Stage, Switchboard},
 };
-use strangler_store::{Db, LeaseInfo, StoreError};
+use strangler_store::{Db, LeaseInfo, Sagas, StoreError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -182,6 +182,10 @@ impl Control {
         };
         let holder = registration.worker();
         revoke(running, |lease| lease.holder == holder).await;
+        if let Err(error) = Sagas::new(running.db.clone()).give_up(&holder).await {
+            // They are found when they are due.
+            tracing::warn!(module = running.contract.name, %error, "what a process had begun is begun again later");
+        }
     }
 
     /// Puts a module back to `local` and ends every process that `extract` started for it, those included that cannot be
@@ -387,11 +391,11 @@ async fn hand_over(running: &Running) {
 }
 
 /// Takes leases away from whoever has them.
-async fn revoke(running: &Running, which: impl Fn(&LeaseInfo) -> bool) {
+async fn revoke(running: &Running, which: impl Fn(&LeaseInfo) -> bool + Send + Sync) {
     let (leases, epoch) = (running.db.leases(), running.switch.routes().all().epoch);
     let revoked = async {
         for lease in leases.list().await?.iter().filter(|lease| which(lease)) {
-            leases.revoke(&lease.name, epoch).await?;
+            leases.revoke_if(&lease.name, epoch, &which).await?;
         }
         Ok::<_, StoreError>(())
     };

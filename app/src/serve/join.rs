@@ -124,6 +124,8 @@ pub async fn join(mut settings: Settings, options: JoinOptions, ready: impl FnOn
     let mine = || Turn::following(turn.subscribe());
     let (relay, relaying) = (db.relay().with_turn(mine()), stop.clone());
     background.run(async move { relay.run(relaying.cancelled()).await });
+    let (janitor, tidying) = (db.janitor().with_turn(mine()), stop.clone());
+    background.run(async move { janitor.run(tidying.cancelled()).await });
     for work in started.work {
         background.run(work(mine(), stop.clone()));
     }

@@ -319,6 +319,8 @@ impl House<'_> {
         let turn = || Turn::following(routes.turn(Side::Monolith));
         let (relay, stop) = (db.relay().with_turn(turn()), background.stop().clone());
         background.run(async move { relay.run(stop.cancelled()).await });
+        let (janitor, stop) = (db.janitor().with_turn(turn()), background.stop().clone());
+        background.run(async move { janitor.run(stop.cancelled()).await });
         for work in started.work {
             background.run(work(turn(), background.stop().clone()));
         }
@@ -364,6 +366,8 @@ fn work(control: &Arc<Control>, client: &HttpClient, background: &Background) {
     // Nobody extracts the control plane.
     let (relay, stopped) = (control.store.db().relay(), stop.clone());
     background.run(async move { relay.run(stopped.cancelled()).await });
+    let (janitor, stopped) = (control.store.db().janitor(), stop.clone());
+    background.run(async move { janitor.run(stopped.cancelled()).await });
     for subscription in happened_subscriptions(control.store.db(), control.modules.iter().map(|m| &m.db)) {
         let stop = stop.clone();
         background.run(async move { subscription.run(stop.cancelled()).await });

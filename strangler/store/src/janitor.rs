@@ -284,7 +284,7 @@ impl Janitor {
             if !kind.any(&Reader { db: &self.db }, before).await.map_err(fail)? {
                 return Ok(Ok((deleted, false)));
             }
-            let tx = self.db.begin_raw("sweeping").await?;
+            let tx = self.db.begin_long("sweeping").await?;
             if let Some(lease) = lease
                 && !lease.holds(&tx).await?
             {
@@ -414,7 +414,7 @@ pub(crate) struct AgeIndexes;
 
 impl MigrationName for AgeIndexes {
     fn name(&self) -> &str {
-        "strangler_0007_ages"
+        "strangler_0008_ages"
     }
 }
 

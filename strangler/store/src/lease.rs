@@ -93,6 +93,18 @@ pub struct LeaseInfo {
     pub until: DateTime<Utc>,
 }
 
+impl From<leases::Model> for LeaseInfo {
+    fn from(row: leases::Model) -> Self {
+        Self {
+            name: row.name,
+            holder: row.holder,
+            epoch: row.epoch,
+            route: row.route,
+            until: row.until,
+        }
+    }
+}
+
 /// The leases of one schema.
 #[derive(Clone, Debug)]
 pub struct Leases {
@@ -152,6 +164,19 @@ impl Leases {
     /// # Errors
     /// The database's.
     pub async fn revoke(&self, name: &str, route: i64) -> Result<i64, StoreError> {
+        Ok(self.revoke_if(name, route, |_| true).await?.unwrap_or_default())
+    }
+
+    /// The same, when `holds` is true of it as it is then. Answers the new epoch, if it was revoked.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn revoke_if(
+        &self,
+        name: &str,
+        route: i64,
+        holds: impl FnOnce(&LeaseInfo) -> bool + Send,
+    ) -> Result<Option<i64>, StoreError> {
         let tx = self.db.begin_raw("revoking a lease").await?;
         let row = self.lock(&tx, name).await?;
         let revoked = leases::ActiveModel {
@@ -161,9 +186,13 @@ impl Leases {
             until: Set(self.db.now()),
             ..Default::default()
         };
+        let epoch = row.epoch + 1;
+        if !holds(&LeaseInfo::from(row)) {
+            return Ok(None);
+        }
         self.update(&tx, name, revoked).await?;
         self.commit(tx, name).await?;
-        Ok(row.epoch + 1)
+        Ok(Some(epoch))
     }
 
     /// All leases, by name.
@@ -176,14 +205,7 @@ impl Leases {
             .all(&Reader { db: &self.db })
             .await
             .map_err(|e| self.db.place().error("listing leases", &e))?;
-        let info = |row: leases::Model| LeaseInfo {
-            name: row.name,
-            holder: row.holder,
-            epoch: row.epoch,
-            route: row.route,
-            until: row.until,
-        };
-        Ok(rows.into_iter().map(info).collect())
+        Ok(rows.into_iter().map(LeaseInfo::from).collect())
     }
 
     /// Notes that `route` has come: workers that share a name (sagas) need no holder, but work for the newest route only.

@@ -36,13 +36,9 @@ pub(crate) async fn migrate(db: &Db, list: Vec<Box<dyn MigrationTrait>>) -> Resu
     tx.commit()
         .await
         .map_err(|e| db.place().error("committing migrations", &e))?;
-    for name in &outcome {
-        tracing::info!(
-            schema = db.schema(),
-            database = db.display_url(),
-            migration = name,
-            "migration applied"
-        );
+    if !outcome.is_empty() {
+        tracing::info!(schema = db.schema(), applied = outcome.len(), "migrated");
+        tracing::debug!(schema = db.schema(), database = db.display_url(), migrations = ?outcome, "migrated");
     }
     Ok(u32::try_from(outcome.len()).unwrap_or(u32::MAX))
 }

@@ -145,7 +145,7 @@ impl Retention {
     ) -> Result<Option<(Pruned, bool)>, StoreError> {
         let mut pruned = Pruned { events: 0, floor: 0 };
         for _ in 0..rounds {
-            let tx = self.db.begin_raw("pruning the event log").await?;
+            let tx = self.db.begin_long("pruning the event log").await?;
             if let Some(lease) = lease
                 && !lease.holds(&tx).await?
             {

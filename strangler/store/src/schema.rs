@@ -12,7 +12,7 @@ use crate::{
     lease::LeaseTable,
     queue::QueueTable,
     retention::ReaderTable,
-    saga::SagaTables,
+    saga::{SagaTables, SagaWorker},
 };
 
 /// The migrations that every schema starts with: `snapshots`, `outbox`, `event_log`, `event_log_head`, `subscriptions`;
@@ -28,6 +28,7 @@ pub fn migrations() -> Vec<Box<dyn MigrationTrait>> {
         Box::new(BacklogIndexes),
         Box::new(QueueTable),
         Box::new(AgeIndexes),
+        Box::new(SagaWorker),
     ]
 }
 

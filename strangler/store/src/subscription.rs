@@ -5,7 +5,10 @@ use std::{
     future::Future,
     panic::AssertUnwindSafe,
     pin::pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -34,6 +37,10 @@ use report::REPORT;
 /// So many events are handled quickly enough for others to wait for.
 const SHORT: usize = 16;
 
+/// A transaction that has lasted so long handles no more events, so that those who wait for its locks, or on SQLite for the
+/// writer, need not wait for a whole batch.
+const LONG: Duration = Duration::from_millis(10);
+
 /// A durable, named subscription. Its cursor is a row of the subscriber's schema and moves in the same transaction as the
 /// handler's effects, so any number of workers of one subscription have the effect of one.
 pub struct Subscription {
@@ -43,6 +50,8 @@ pub struct Subscription {
     types: Filter,
     handler: Arc<dyn Handler>,
     batch: u32,
+    /// How many events are read next: what one transaction has lately had time for, twice.
+    stride: AtomicU32,
     turn: Turn,
     retry: Retry,
 }
@@ -76,13 +85,15 @@ impl Subscription {
             log,
             types,
             handler,
-            batch: 100,
+            batch: 1000,
+            stride: AtomicU32::new(100),
             turn: Turn::always(),
             retry: Retry::default(),
         }
     }
 
-    /// The most events handled in one transaction; 100 unless told otherwise.
+    /// The most events handled in one transaction, 1000 unless told otherwise; [`run`](Self::run) also ends one after some
+    /// 10 ms.
     pub fn with_batch(mut self, events: u32) -> Self {
         self.batch = events.max(1);
         self
@@ -133,7 +144,7 @@ impl Subscription {
         };
         loop {
             let cursor = self.cursor().await?;
-            let batch = self.log.read(cursor.position, self.batch.into()).await?;
+            let batch = self.log.read(cursor.position, self.limit().into()).await?;
             if batch.incarnation != cursor.incarnation {
                 return Err(self.other_log(self.log.source(), cursor.incarnation, batch.incarnation));
             }
@@ -279,7 +290,7 @@ impl Subscription {
             return Ok(Outcome::Overtaken);
         }
         let blocked = self.blocked(uow.connection(), events).await?;
-        let mut behind = Vec::new();
+        let (began, mut done, mut behind) = (Instant::now(), events.len(), Vec::new());
         for (index, event) in events
             .iter()
             .enumerate()
@@ -290,12 +301,24 @@ impl Subscription {
             } else if let Err(cause) = self.handle(&mut uow, event).await {
                 return Ok(Outcome::Failed(index, cause));
             }
+            // A single step, which nobody repeats, does what it can.
+            if lease.is_some() && began.elapsed() > LONG {
+                done = index + 1;
+                break;
+            }
         }
+        self.stride.store(stride(done), Ordering::Relaxed);
+        let events = &events[..done];
         self.queue(uow.connection(), behind).await?;
         let position = events.last().map_or(cursor.position, |event| event.position);
         self.move_to(uow.connection(), position).await?;
         uow.commit().await?;
         Ok(Outcome::Applied(events.len()))
+    }
+
+    /// How many events to read.
+    fn limit(&self) -> u32 {
+        self.stride.load(Ordering::Relaxed).min(self.batch)
     }
 
     /// A transaction of this subscription, for so many events: under its lease, and with its cursor locked. `None` when the lease is somebody
@@ -381,6 +404,11 @@ impl Subscription {
             .place()
             .error(format_args!("moving subscription {}", self.name), error)
     }
+}
+
+/// Twice as many as there was time for.
+fn stride(done: usize) -> u32 {
+    u32::try_from(done.saturating_mul(2)).unwrap_or(u32::MAX).max(100)
 }
 
 impl fmt::Debug for Subscription {

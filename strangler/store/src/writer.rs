@@ -17,305 +17,33 @@
 //!   batch: let tables have none.
 
 use std::{
-    collections::{HashSet, VecDeque},
-    ops::Deref,
+    collections::VecDeque,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use sea_orm::{
-    ConnAcquireErr, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult,
-    QueryResult, RuntimeErr, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
-    entity::prelude::async_trait, sqlx,
+    ConnAcquireErr, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode,
+    TransactionOptions, TransactionTrait,
 };
-use tokio::sync::{oneshot, watch};
-use uuid::Uuid;
+use tokio::sync::oneshot;
 
 use crate::error::{Place, connection_lost};
+
+mod signals;
+mod tx;
+
+pub(crate) use signals::{News, Signals};
+use tx::{Back, Before, What};
+pub(crate) use tx::{Row, Tx};
 
 /// The most units of work that share a transaction.
 const MOST: usize = 64;
 /// A batch that is older takes nobody in any more, so that the first one does not wait for the sake of the others.
 const LONGEST: Duration = Duration::from_millis(10);
-
-/// The most sagas that are kept in mind until somebody works on them.
-const MOST_BEGUN: usize = 4096;
-
-/// An aggregate, or something else with an id of its own, as far as a batch is concerned.
-pub(crate) type Row = (&'static str, Uuid);
-
-/// Who is to be told of a commit.
-#[derive(Debug)]
-pub(crate) struct Signals {
-    /// Counts commits that emitted, so that the relays of this process wake up.
-    pub(crate) commits: watch::Sender<u64>,
-    /// Counts relay passes, so that the log's readers in this process wake up.
-    pub(crate) logged: watch::Sender<u64>,
-    /// Counts commits that began sagas or put them back to work, so that those who work on them in this process wake up.
-    pub(crate) sagas: watch::Sender<u64>,
-    /// Counts commits that sent commands, so that the queues' workers in this process wake up.
-    pub(crate) queues: watch::Sender<u64>,
-    /// Which sagas: whoever works on them here need not look for them.
-    begun: Mutex<VecDeque<Uuid>>,
-}
-
-impl Signals {
-    pub(crate) fn new() -> Self {
-        let (commits, logged, sagas) = (watch::Sender::new(0), watch::Sender::new(0), watch::Sender::new(0));
-        let (queues, begun) = (watch::Sender::new(0), Mutex::default());
-        Self {
-            commits,
-            logged,
-            sagas,
-            queues,
-            begun,
-        }
-    }
-
-    pub(crate) fn announce(&self, news: News) {
-        let moved = !news.sagas.is_empty();
-        if self.sagas.receiver_count() > 0 {
-            let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
-            begun.extend(news.sagas);
-            // Those that are forgotten here are found when the table is looked at.
-            let over = begun.len().saturating_sub(MOST_BEGUN);
-            begun.drain(..over);
-        }
-        let told = [
-            (news.emitted, &self.commits),
-            (news.logged, &self.logged),
-            (moved, &self.sagas),
-            (news.queued, &self.queues),
-        ];
-        for (_, sender) in told.into_iter().filter(|(happened, _)| *happened) {
-            sender.send_modify(|n| *n += 1);
-        }
-    }
-
-    /// Up to so many of the sagas that were begun or put back to work, for somebody to work on; each is told once.
-    pub(crate) fn take_begun(&self, limit: usize) -> Vec<Uuid> {
-        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = limit.min(begun.len());
-        begun.drain(..taken).collect()
-    }
-}
-
-/// What a transaction did that somebody waits for.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct News {
-    /// There are events in the outbox.
-    pub(crate) emitted: bool,
-    /// There are events in the log.
-    pub(crate) logged: bool,
-    /// There are commands in queues.
-    pub(crate) queued: bool,
-    /// These sagas were begun or put back to work.
-    pub(crate) sagas: Vec<Uuid>,
-}
-
-impl News {
-    fn add(&mut self, more: Self) {
-        self.emitted |= more.emitted;
-        self.logged |= more.logged;
-        self.queued |= more.queued;
-        self.sagas.extend(more.sagas);
-    }
-}
-
-/// A transaction that will write. On PostgreSQL it is one; on SQLite it is a part of one. Dropping it rolls it back.
-pub(crate) struct Tx {
-    /// Not there only while it settles, and after it failed to.
-    held: Option<DatabaseTransaction>,
-    loan: Option<Loan>,
-    signals: Arc<Signals>,
-    /// What it has written, for those who come after it in the batch.
-    touched: Vec<Row>,
-    /// Those it waited for to be certain came to nothing.
-    undone_before: bool,
-    /// The first failure of a statement of it.
-    trouble: OnceLock<DbErr>,
-}
-
-/// How it goes back to the driver.
-struct Loan {
-    back: oneshot::Sender<Back>,
-    before: Before,
-}
-
-/// What was written before in the same transaction.
-#[derive(Default)]
-struct Before {
-    units: usize,
-    rows: HashSet<Row>,
-}
-
-/// What a unit gives back.
-struct Back {
-    tx: DatabaseTransaction,
-    before: Before,
-    what: What,
-}
-
-enum What {
-    /// To be committed; the answer goes there.
-    Kept {
-        touched: Vec<Row>,
-        news: News,
-        /// A statement failed, and it is to be committed all the same.
-        doubtful: bool,
-        done: oneshot::Sender<Result<(), DbErr>>,
-    },
-    /// To be rolled back.
-    Undone(Option<DbErr>),
-    /// Nothing was written yet; it goes on when those before it are committed.
-    Settle(oneshot::Sender<Result<Tx, DbErr>>),
-}
-
-impl Tx {
-    /// A transaction of its own.
-    pub(crate) fn own(tx: DatabaseTransaction, signals: Arc<Signals>) -> Self {
-        Self {
-            held: Some(tx),
-            loan: None,
-            signals,
-            touched: Vec::new(),
-            undone_before: false,
-            trouble: OnceLock::new(),
-        }
-    }
-
-    /// Commits, and tells whom it may concern.
-    pub(crate) async fn commit_with(mut self, news: News) -> Result<(), DbErr> {
-        let Some(tx) = self.held.take() else {
-            return Err(lost());
-        };
-        let Some(Loan { back, before }) = self.loan.take() else {
-            // Even a commit whose answer got lost, or whose caller went away, may have left something.
-            let _announce = Announce(&self.signals, news);
-            return tx.commit().await;
-        };
-        let (done, told) = oneshot::channel();
-        let touched = std::mem::take(&mut self.touched);
-        let what = What::Kept {
-            touched,
-            news,
-            doubtful: self.trouble.get().is_some(),
-            done,
-        };
-        drop(back.send(Back { tx, before, what }));
-        told.await.unwrap_or_else(|_| Err(lost()))
-    }
-
-    /// Commits.
-    pub(crate) async fn commit(self) -> Result<(), DbErr> {
-        self.commit_with(News::default()).await
-    }
-
-    /// It has written this; so whoever loads it in the same transaction later may have to wait.
-    pub(crate) fn touch(&mut self, row: Row) {
-        if self.loan.is_some() {
-            self.touched.push(row);
-        }
-    }
-
-    /// Remembers that a statement failed.
-    fn note<T>(&self, result: Result<T, DbErr>) -> Result<T, DbErr> {
-        if let Err(error) = &result {
-            self.trouble.get_or_init(|| error.clone());
-        }
-        result
-    }
-
-    /// Whether this row, or any at all, was written by somebody whose commit is not certain yet.
-    pub(crate) fn is_uncertain(&self, row: Option<Row>) -> bool {
-        self.loan.as_ref().is_some_and(|loan| match row {
-            Some(row) => loan.before.rows.contains(&row),
-            None => loan.before.units > 0,
-        })
-    }
-
-    /// Waits until what was written before in the same transaction is committed, and goes on in one of its own; nothing must
-    /// have been written here. A command that finds that it was carried out already answers without a commit. What it found
-    /// may be written by another one of the same batch, whose commit may yet fail: then "it is done" was not true, and if
-    /// the process was killed, what was acknowledged is lost. Answers whether what was read before may not hold any more: those
-    /// who wrote it failed to commit, or another process wrote in between.
-    pub(crate) async fn settle(&mut self) -> Result<bool, DbErr> {
-        let version = self.data_version().await?;
-        let (Some(tx), Some(Loan { back, before })) = (self.held.take(), self.loan.take()) else {
-            return Err(lost());
-        };
-        let (again, next) = oneshot::channel();
-        let what = What::Settle(again);
-        drop(back.send(Back { tx, before, what }));
-        *self = next.await.unwrap_or_else(|_| Err(lost()))?;
-        Ok(self.undone_before || self.data_version().await? != version)
-    }
-
-    /// Changes when another connection has written to the file, and by nothing else.
-    async fn data_version(&self) -> Result<i64, DbErr> {
-        let ask = Statement::from_string(DbBackend::Sqlite, "PRAGMA data_version");
-        let row = self.query_one_raw(ask).await?;
-        row.ok_or_else(lost)?.try_get_by_index(0)
-    }
-}
-
-impl Drop for Tx {
-    fn drop(&mut self) {
-        if let (Some(tx), Some(Loan { back, before })) = (self.held.take(), self.loan.take()) {
-            let what = What::Undone(self.trouble.take());
-            drop(back.send(Back { tx, before, what }));
-        }
-    }
-}
-
-impl Deref for Tx {
-    type Target = DatabaseTransaction;
-
-    fn deref(&self) -> &DatabaseTransaction {
-        self.held
-            .as_ref()
-            .expect("a unit of work that could not settle asks the database nothing more")
-    }
-}
-
-#[async_trait::async_trait]
-impl ConnectionTrait for Tx {
-    fn get_database_backend(&self) -> DbBackend {
-        (**self).get_database_backend()
-    }
-
-    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        self.note((**self).execute_raw(statement).await)
-    }
-
-    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        self.note((**self).execute_unprepared(sql).await)
-    }
-
-    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        self.note((**self).query_one_raw(statement).await)
-    }
-
-    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        self.note((**self).query_all_raw(statement).await)
-    }
-}
-
-struct Announce<'a>(&'a Signals, News);
-
-impl Drop for Announce<'_> {
-    fn drop(&mut self) {
-        self.0.announce(std::mem::take(&mut self.1));
-    }
-}
-
-/// The driver is gone in the middle of something: its runtime has ended.
-fn lost() -> DbErr {
-    DbErr::Conn(RuntimeErr::SqlxError(Arc::new(sqlx::Error::WorkerCrashed)))
-}
 
 /// The line before the one writer of an SQLite file.
 #[derive(Clone)]
@@ -507,17 +235,13 @@ impl Driver {
         let mut waiter = first;
         loop {
             let (back, given_back) = oneshot::channel();
-            let tx = Tx {
-                held: Some(batch.tx),
-                loan: Some(Loan {
-                    back,
-                    before: batch.before,
-                }),
-                signals: self.shared.signals.clone(),
-                touched: Vec::new(),
-                undone_before: waiter.undone_before,
-                trouble: OnceLock::new(),
-            };
+            let tx = Tx::lent(
+                batch.tx,
+                batch.before,
+                back,
+                self.shared.signals.clone(),
+                waiter.undone_before,
+            );
             // Whoever is not there any more drops it, and so gives it back.
             drop(waiter.hand.send(Ok(tx)));
             let Ok(Back { tx, before, what }) = given_back.await else {

@@ -39,6 +39,8 @@ pub(crate) struct FactsOf(pub(crate) ShowId);
 impl Query for FactsOf {
     const NAME: &'static str = "facts-of-show";
     type Answer = Option<Facts>;
+    /// The hold, which is loaded first, says what is done; this only refuses, or is committed upon.
+    const ANSWERS: bool = false;
 
     async fn run<C: ConnectionTrait>(self, connection: &C) -> Result<Option<Facts>, DbErr> {
         let Some(show) = shows::Entity::find_by_id(self.0.0).one(connection).await? else {

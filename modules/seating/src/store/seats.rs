@@ -57,6 +57,8 @@ pub(crate) struct TakenSeats {
 impl Query for TakenSeats {
     const NAME: &'static str = "taken-seats";
     type Answer = Vec<Taken>;
+    /// The hold, which is loaded first, says what is done; this only refuses, or is committed upon.
+    const ANSWERS: bool = false;
 
     async fn run<C: ConnectionTrait>(self, connection: &C) -> Result<Vec<Taken>, DbErr> {
         let rows = taken::Entity::find()
@@ -75,6 +77,8 @@ pub(crate) struct TakenBy(pub(crate) Vec<HoldId>);
 impl Query for TakenBy {
     const NAME: &'static str = "taken-by-holds";
     type Answer = Vec<Taken>;
+    /// The hold, which is loaded first, says what is done; this only refuses, or is committed upon.
+    const ANSWERS: bool = false;
 
     async fn run<C: ConnectionTrait>(self, connection: &C) -> Result<Vec<Taken>, DbErr> {
         let rows = taken::Entity::find()
@@ -96,6 +100,8 @@ pub(crate) struct Expired {
 impl Query for Expired {
     const NAME: &'static str = "expired-holds";
     type Answer = Vec<HoldId>;
+    /// The hold, which is loaded first, says what is done; this only refuses, or is committed upon.
+    const ANSWERS: bool = false;
 
     async fn run<C: ConnectionTrait>(self, connection: &C) -> Result<Vec<HoldId>, DbErr> {
         let rows = holds::Entity::find()

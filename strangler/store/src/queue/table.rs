@@ -103,7 +103,7 @@ pub(crate) struct QueueTable;
 
 impl MigrationName for QueueTable {
     fn name(&self) -> &str {
-        "strangler_0006_queues"
+        "strangler_0007_queues"
     }
 }
 

@@ -3,7 +3,7 @@
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use uuid::Uuid;
 
-use super::{Saga, SagaStatus, Sagas, row::sagas};
+use super::{Saga, SagaStatus, Sagas, engine::ROW, row::sagas};
 use crate::{StoreError, Uow, view::Reader};
 
 impl Sagas {
@@ -32,6 +32,8 @@ impl Sagas {
     /// # Errors
     /// The database's.
     pub async fn ask_to_resume(&self, uow: &mut Uow, id: Uuid) -> Result<bool, StoreError> {
+        uow.usable()?;
+        uow.writes((ROW, id));
         let asked = sagas::ActiveModel {
             due_at: Set(Some(uow.now())),
             ..Default::default()
@@ -47,7 +49,7 @@ impl Sagas {
             .rows_affected
             == 1;
         if stuck {
-            uow.wake_sagas();
+            uow.wake_sagas(id);
         }
         Ok(stuck)
     }
@@ -66,5 +68,48 @@ impl Sagas {
             .all(&Reader { db: &self.db })
             .await;
         ids.map_err(|e| self.db.place().error("looking for stuck sagas", &e))
+    }
+
+    /// The steps that `worker` has begun are begun again by others now, and not only when nobody believes in it any more:
+    /// for a worker that is known to have ended. Should it not have, no harm is done: a step is known by its key, and of two
+    /// outcomes the first one counts. Answers how many sagas those were.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn give_up(&self, worker: &str) -> Result<usize, StoreError> {
+        let mut uow = self.begin().await?;
+        let doing = || format!("giving up what {worker} has begun");
+        let active = [SagaStatus::Running, SagaStatus::Compensating].map(SagaStatus::as_str);
+        let begun = sagas::Entity::find()
+            .select_only()
+            .column(sagas::Column::Id)
+            .filter(sagas::Column::Status.is_in(active))
+            .filter(sagas::Column::Worker.eq(worker))
+            .into_tuple::<Uuid>()
+            .all(uow.connection())
+            .await;
+        let begun = uow.check(begun, doing)?;
+        if begun.is_empty() {
+            return Ok(0);
+        }
+        let due = sagas::ActiveModel {
+            due_at: Set(Some(uow.now())),
+            worker: Set(None),
+            ..Default::default()
+        };
+        for &id in &begun {
+            uow.usable()?;
+            uow.writes((ROW, id));
+            uow.wake_sagas(id);
+        }
+        let updated = sagas::Entity::update_many()
+            .set(due)
+            .filter(sagas::Column::Worker.eq(worker))
+            .filter(sagas::Column::Id.is_in(begun.iter().copied()))
+            .exec(uow.connection())
+            .await;
+        uow.check(updated, doing)?;
+        uow.commit().await?;
+        Ok(begun.len())
     }
 }

@@ -18,7 +18,7 @@ use super::{
 use crate::{Db, Snapshot, StoreError, Turn, Uow, error::Sort, view::Reader};
 
 /// What a saga is called among the rows that a unit of work writes.
-const ROW: &str = "strangler/saga";
+pub(super) const ROW: &str = "strangler/saga";
 
 /// The sagas of one schema: what is registered, and what can be done with them. Cheap to clone.
 #[derive(Clone)]
@@ -132,6 +132,7 @@ impl Sagas {
             traceparent: uow.traceparent().to_owned(),
             began_at: uow.now(),
             changed_at: uow.now(),
+            worker: None,
         };
         if let Some(watch) = &shape.watch {
             watch.changed(uow, &saga).await?;

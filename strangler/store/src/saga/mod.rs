@@ -27,4 +27,4 @@ pub use inbox::{Inbox, Receipt};
 pub use key::{Deed, StepKey};
 pub use row::{Saga, SagaStatus, StepRecord, StepState};
 pub(crate) use row::{saga_steps, sagas};
-pub(crate) use schema::SagaTables;
+pub(crate) use schema::{SagaTables, SagaWorker};

@@ -32,6 +32,7 @@ pub(crate) mod sagas {
         pub traceparent: String,
         pub began_at: DateTimeUtc,
         pub changed_at: DateTimeUtc,
+        pub worker: Option<String>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -133,6 +134,8 @@ pub struct Saga {
     pub began_at: DateTime<Utc>,
     /// When it last changed.
     pub changed_at: DateTime<Utc>,
+    /// Who has begun the step it is at, and has not answered yet: the name that [`DbOptions::worker`](crate::DbOptions) gave.
+    pub worker: Option<String>,
 }
 
 impl Saga {
@@ -167,6 +170,7 @@ impl Saga {
             traceparent: row.traceparent,
             began_at: row.began_at,
             changed_at: row.changed_at,
+            worker: row.worker,
         })
     }
 
@@ -188,6 +192,7 @@ impl Saga {
             traceparent: self.traceparent.clone(),
             began_at: self.began_at,
             changed_at: self.changed_at,
+            worker: self.worker.clone(),
         };
         row.into_active_model().reset_all()
     }

@@ -81,3 +81,21 @@ impl MigrationTrait for SagaTables {
         manager.create_table(table).await
     }
 }
+
+/// Who works on a saga.
+pub(crate) struct SagaWorker;
+
+impl MigrationName for SagaWorker {
+    fn name(&self) -> &str {
+        "strangler_0009_saga_worker"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for SagaWorker {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let worker = ColumnDef::new_with_type(sagas::Column::Worker, ColumnType::Text).take();
+        let table = Table::alter().table(sagas::Entity).add_column(worker).take();
+        manager.alter_table(table).await
+    }
+}

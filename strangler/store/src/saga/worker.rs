@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::{
-    Deed, Saga, Sagas, StepKey, StepRecord,
+    Deed, Saga, SagaStatus, Sagas, StepKey, StepRecord,
     definition::{Answer, Shape},
     machine::Sheet,
     row::sagas,
@@ -78,6 +78,8 @@ impl Sagas {
         let mut backoff = Backoff::default();
         let mut turn = self.turn.clone();
         let mut entered = None;
+        // What one of this name had begun before it was killed.
+        let mut before = self.db.worker();
         // Until then nothing is due but what is told to be.
         let mut look = Instant::now();
         loop {
@@ -91,6 +93,17 @@ impl Sagas {
                 }
                 if entered != Some(route) && !self.db.leases().enter(NAME, route).await? {
                     return Ok((Vec::new(), POLL, route));
+                }
+                if let Some(worker) = before {
+                    let begun = self.give_up(worker).await?;
+                    before = None;
+                    if begun > 0 {
+                        tracing::info!(
+                            schema = self.db.schema(),
+                            begun,
+                            "steps that were begun before are begun again"
+                        );
+                    }
                 }
                 if entered.replace(route) != Some(route) {
                     look = Instant::now();
@@ -326,14 +339,19 @@ impl Sagas {
         next: Option<(usize, Deed)>,
     ) -> Result<Next, StoreError> {
         uow.follow(&before.traceparent);
+        sheet.saga.worker = next.and(self.db.worker()).map(str::to_owned);
         if !self.write(&mut uow, shape, before, &mut sheet).await? {
             tracing::info!(saga = %before.id, step = before.step, "somebody else moved a saga first");
             return Ok(Next::Due(None));
         }
         uow.commit().await?;
         if before.status != sheet.saga.status {
-            let Saga { id, kind, reason, .. } = &sheet.saga;
-            tracing::info!(saga = %id, kind, status = sheet.saga.status.as_str(), reason = ?reason, "a saga moved");
+            let Saga { id, kind, status, .. } = &sheet.saga;
+            match status {
+                // The reason may say what a person wrote; it is kept with the saga.
+                SagaStatus::Stuck => tracing::warn!(saga = %id, kind, "a saga is stuck; `banyan sagas show` says why"),
+                status => tracing::debug!(saga = %id, kind, status = status.as_str(), "a saga moved"),
+            }
         }
         let Sheet { saga, records, .. } = sheet;
         Ok(match next {
@@ -348,7 +366,7 @@ impl Sagas {
         })
     }
 
-    async fn begin(&self) -> Result<Uow, StoreError> {
+    pub(super) async fn begin(&self) -> Result<Uow, StoreError> {
         let tx = self.db.begin_raw("working on a saga").await?;
         Ok(Uow::new(self.db.clone(), tx, String::new(), Some("saga".to_owned())))
     }

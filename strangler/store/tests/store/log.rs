@@ -4,6 +4,7 @@ on_both!(
     envelopes_are_cloud_events,
     a_failing_event_holds_up_no_other,
     filtered_events_move_the_cursor,
+    what_takes_long_is_committed_bit_by_bit,
     an_overtaken_worker_changes_nothing,
     pruned_events_are_gone,
     nothing_is_pruned_that_somebody_needs,
@@ -15,10 +16,10 @@ on_both!(
 mod tests {
     use std::{
         sync::{
-            Arc,
+            Arc, Mutex,
             atomic::{AtomicBool, Ordering},
         },
-        time::Duration,
+        time::{Duration, Instant},
     };
 
     use strangler::{BoxFuture, ManualClock};
@@ -138,6 +139,46 @@ mod tests {
             .collect();
         assert_eq!(positions, [3, 6]);
         assert_eq!(subscription.position().await.unwrap(), 6);
+    }
+
+    /// Takes its time over each event, and notes how many effects others see of those before.
+    struct Slow {
+        db: Db,
+        seen: Mutex<Vec<usize>>,
+    }
+
+    impl Handler for Slow {
+        fn handle<'a>(&'a self, uow: &'a mut Uow, event: &'a Envelope) -> BoxFuture<'a, Result<(), HandlerError>> {
+            Box::pin(async move {
+                let effects = self.db.view(&cx()).find(Effects).await?;
+                self.seen.lock().unwrap().push(effects.len());
+                let began = Instant::now();
+                while began.elapsed() < Duration::from_millis(11) {
+                    tokio::task::yield_now().await;
+                }
+                WriteDown.handle(uow, event).await
+            })
+        }
+    }
+
+    pub async fn what_takes_long_is_committed_bit_by_bit(home: &Home) {
+        let db = home.db("notes").await;
+        for _ in 0..5 {
+            write(&db, id(), "x").await.unwrap();
+        }
+        db.relay().pass().await.unwrap();
+        let slow = Arc::new(Slow {
+            db: db.clone(),
+            seen: Mutex::default(),
+        });
+        let subscription = Subscription::new("slow", db.clone(), db.log(), Filter::All, slow.clone());
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let running = tokio::spawn(async move { subscription.run(async { drop(stopped.await) }).await });
+        let effects = async || db.view(&cx()).find(Effects).await.unwrap().len();
+        eventually("all effects", effects, |effects| *effects == 5).await;
+        stop.send(()).unwrap();
+        running.await.unwrap();
+        assert_eq!(*slow.seen.lock().unwrap(), [0, 1, 2, 3, 4]);
     }
 
     pub async fn an_overtaken_worker_changes_nothing(home: &Home) {
