@@ -31,7 +31,7 @@ pub enum Engine {
 /// How a [`Db`] behaves. `DbOptions::default()` suits a module of average traffic.
 #[derive(Clone)]
 pub struct DbOptions {
-    /// The most connections at a time; default 8. On SQLite one of them writes and at most four read.
+    /// The most connections at a time; default 6. On SQLite one of them writes and at most four read.
     pub max_connections: u32,
     /// How long to wait for a connection; default 5 s.
     pub acquire_timeout: Duration,
@@ -47,7 +47,7 @@ pub struct DbOptions {
 impl Default for DbOptions {
     fn default() -> Self {
         Self {
-            max_connections: 8,
+            max_connections: 6,
             acquire_timeout: Duration::from_secs(5),
             busy_timeout: Duration::from_secs(5),
             clock: Arc::new(SystemClock),

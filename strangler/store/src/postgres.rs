@@ -12,6 +12,9 @@ use sea_orm::{
 
 use crate::{DbOptions, StoreError, error::Place};
 
+/// A connection that nobody needed for so long is closed: a server has a hundred as a rule, and they are for all schemas of
+/// the monolith and of every process that was extracted.
+const IDLE: Duration = Duration::from_secs(30);
 /// A connection that was idle for longer is asked whether it still lives before it is used.
 const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 
@@ -67,6 +70,7 @@ pub(crate) async fn open(
     let pool = PgPoolOptions::new()
         .max_connections(options.max_connections.max(1))
         .acquire_timeout(options.acquire_timeout)
+        .idle_timeout(IDLE)
         .test_before_acquire(false)
         .before_acquire(move |connection, meta| {
             // A round trip for every transaction would be a third of a short one's time. So only a connection that may

@@ -109,7 +109,7 @@ async fn nothing_is_left(system: &System) {
 #[expect(clippy::disallowed_methods, reason = "a test's own settings")]
 fn kills() -> u32 {
     let asked = std::env::var("BANYAN_TEST_ORDER_KILLS").ok();
-    asked.and_then(|n| n.parse().ok()).unwrap_or(5)
+    asked.and_then(|n| n.parse().ok()).unwrap_or(4)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
