@@ -247,14 +247,24 @@ pub(super) static KEYS: &[Key] = &[
     ),
 ];
 
+/// What the keys of modules begin with.
+const MODULE: &str = "modules.";
+
 /// Every key by its full name, for these modules, in the order in which they are shown.
 pub(super) fn all(modules: &[&str]) -> Vec<(String, &'static Key)> {
+    let own = |key: &Key| key.name.starts_with(MODULE) && !key.name.contains("<name>");
     let mut all = Vec::new();
-    for key in KEYS {
-        if key.name.contains("<name>") {
-            all.extend(modules.iter().map(|module| (key.name.replace("<name>", module), key)));
-        } else {
+    for key in KEYS.iter().filter(|key| !own(key)) {
+        if !key.name.contains("<name>") {
             all.push((key.name.to_owned(), key));
+            continue;
+        }
+        // What one module alone has stands with what each has: a section is there once.
+        for module in modules {
+            all.push((key.name.replace("<name>", module), key));
+            let section = format!("{MODULE}{module}.");
+            let its = KEYS.iter().filter(|key| own(key) && key.name.starts_with(&section));
+            all.extend(its.map(|key| (key.name.to_owned(), key)));
         }
     }
     all

@@ -4,7 +4,7 @@ use tempfile::TempDir;
 
 use super::{keys::KEYS, *};
 
-const MODULES: &[&str] = &["catalog", "seating"];
+const MODULES: &[&str] = &["catalog", "seating", "payments", "notifications"];
 
 /// A folder with a `banyan.toml`.
 struct Given {
@@ -216,10 +216,10 @@ fn unknown_names_are_answered_with_the_nearest() {
     given("server_timing = true\n")
         .refused("banyan.toml:1: server_timing: unknown key, did you mean public.server_timing?");
     given("[modules.catlog]\ndatabase_url = \"sqlite:x.db\"\n").refused(
-        "banyan.toml:1: modules.catlog: no module is called catlog, did you mean catalog?; there is catalog, seating",
+        "banyan.toml:1: modules.catlog: no module is called catlog, did you mean catalog?; there is catalog, seating, payments, notifications",
     );
     given("").env("BANYAN_MODULES__CATLOG__DATABASE_URL", "sqlite:x.db").refused(
-        "BANYAN_MODULES__CATLOG__DATABASE_URL: no module is called catlog, did you mean catalog?; there is catalog, seating",
+        "BANYAN_MODULES__CATLOG__DATABASE_URL: no module is called catlog, did you mean catalog?; there is catalog, seating, payments, notifications",
     );
     given("")
         .env("BANYAN_WHATEVER", "1")

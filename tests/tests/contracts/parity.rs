@@ -329,7 +329,6 @@ async fn same_events(local: &mut Side, remote: &mut Side) {
         };
         let (here, there) = (lengths(&here), lengths(&there));
         if !here.is_empty() && here == there {
-            println!("{here:?} events on each side");
             return;
         }
         assert!(
