@@ -11,6 +11,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
     routing::get,
 };
+use serde_json::Value;
 use utoipa_swagger_ui::{Config, serve};
 
 use std::sync::Arc;
@@ -62,6 +63,25 @@ fn public() -> impl Iterator<Item = &'static Module> {
     MODULES.iter().filter(|m| m.public)
 }
 
+/// A module's document without the operations that the public address does not serve.
+fn public_document(module: &Module) -> Value {
+    let mut document = serde_json::to_value((module.contract.openapi)()).unwrap_or_default();
+    for operation in module.contract.operations.iter().filter(|o| !module.serves(o.id)) {
+        let path = format!("{}{}", module.contract.prefix(), operation.path);
+        let Some(paths) = document["paths"].as_object_mut() else {
+            continue;
+        };
+        let methods = paths.get_mut(&path).and_then(Value::as_object_mut);
+        if methods.is_some_and(|methods| {
+            methods.remove(&operation.method.as_str().to_lowercase());
+            methods.is_empty()
+        }) {
+            paths.remove(&path);
+        }
+    }
+    document
+}
+
 fn document_path(name: &str, version: u32) -> String {
     format!("/docs/openapi/{name}-v{version}.json")
 }
@@ -69,7 +89,7 @@ fn document_path(name: &str, version: u32) -> String {
 async fn document(Path(document): Path<String>) -> Response {
     let wanted = public().find(|m| format!("{}-v{}.json", m.contract.name, m.contract.version) == document);
     match wanted {
-        Some(module) => Json((module.contract.openapi)()).into_response(),
+        Some(module) => Json(public_document(module)).into_response(),
         None => {
             let all: Vec<_> = public().map(|m| m.contract.name).collect();
             let all = all.join(", ");

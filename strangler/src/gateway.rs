@@ -84,6 +84,8 @@ pub struct Mount {
     pub server: Arc<dyn Serve>,
     /// Its switch and the way to its service; `None` where there is nothing to decide.
     pub switch: Option<(Arc<Switch>, Arc<Pool>)>,
+    /// Operations that are not served here, by id: for this gateway there is nothing at their paths.
+    pub but: &'static [&'static str],
 }
 
 /// The operations that share a path.
@@ -120,7 +122,8 @@ impl Gateway {
         let mut all: Vec<(String, Methods)> = Vec::new();
         for (m, mount) in mounts.iter().enumerate() {
             let contract = mount.server.contract();
-            for (index, operation) in contract.operations.iter().enumerate() {
+            let served = contract.operations.iter().enumerate();
+            for (index, operation) in served.filter(|(_, o)| !mount.but.contains(&o.id)) {
                 let path = format!("{}{}", contract.prefix(), operation.path);
                 let entry = (operation.method.clone(), m, index);
                 match all.iter_mut().find(|(p, _)| *p == path) {

@@ -54,6 +54,8 @@ pub struct Running {
     pub contract: &'static Contract,
     /// Whether the public address serves it.
     pub public: bool,
+    /// The operations that it does not serve, by id.
+    pub inside: &'static [&'static str],
     /// Its data.
     pub db: Db,
     /// Which data that is: the incarnation of its event log.

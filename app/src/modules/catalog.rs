@@ -10,6 +10,7 @@ use super::{Module, Started};
 pub(super) const MODULE: Module = Module {
     contract: &CATALOG,
     public: true,
+    inside: &[],
     acts: &[],
     start: |ground| {
         let local = CatalogModule::new(ground.db.clone()).guarded(ground.stats.clone());

@@ -24,12 +24,21 @@ pub struct Module {
     pub contract: &'static Contract,
     /// Whether the public address serves it; if not, only other modules may call it.
     pub public: bool,
+    /// The operations that only other modules may call all the same, by id.
+    pub inside: &'static [&'static str],
     /// The scopes it needs to call other modules on its own account.
     pub acts: &'static [&'static str],
     /// Starts its implementation.
     pub start: fn(&Ground<'_>) -> Result<Started, String>,
     /// Notes a way to it, for a process that has not got it.
     pub reach: fn(&mut Peers, Arc<dyn Transport>),
+}
+
+impl Module {
+    /// Whether the public address serves this operation, by id.
+    pub fn serves(&self, operation: &str) -> bool {
+        self.public && !self.inside.contains(&operation)
+    }
 }
 
 /// Every module. Who calls another comes after it.

@@ -18,6 +18,7 @@ const FOLDER: &str = "mail";
 pub(super) const MODULE: Module = Module {
     contract: &NOTIFICATIONS,
     public: false,
+    inside: &[],
     acts: &[],
     start: |ground| {
         let db = ground.db.clone();

@@ -11,6 +11,7 @@ use super::{Module, Started, Work};
 pub(super) const MODULE: Module = Module {
     contract: &ORDERING,
     public: true,
+    inside: &[],
     acts: &["seating:hold", "seating:sell", "payments:charge"],
     start: |ground| {
         let (db, stats) = (ground.db.clone(), ground.stats.clone());

@@ -11,6 +11,7 @@ use super::{Module, Started};
 pub(super) const MODULE: Module = Module {
     contract: &PAYMENTS,
     public: false,
+    inside: &[],
     acts: &[],
     start: |ground| {
         let url = ground.settings.modules.get(PAYMENTS.name);

@@ -14,6 +14,8 @@ const SWEEP: Duration = Duration::from_secs(5);
 pub(super) const MODULE: Module = Module {
     contract: &SEATING,
     public: true,
+    // Steps of an order: done by hand, they would part the seats from the money.
+    inside: &["seating.commit", "seating.assign", "seating.unassign"],
     acts: &[],
     start: |ground| {
         let (db, stats) = (ground.db.clone(), ground.stats.clone());

@@ -94,7 +94,11 @@ pub async fn join(mut settings: Settings, options: JoinOptions, ready: impl FnOn
         budget: settings.public.budget,
         server_timing: false,
     };
-    let mounts = vec![Mount { server, switch: None }];
+    let mounts = vec![Mount {
+        server,
+        switch: None,
+        but: &[],
+    }];
     let gateway = Arc::new(Gateway::new(
         mounts,
         Arc::new(ServiceDoor(verifier)),

@@ -148,14 +148,15 @@ pub async fn monolith(
     });
 
     control.settle().await;
-    let public_ones = control.modules.iter().filter(|m| m.public).map(mount).collect();
+    let public_ones = control.modules.iter().filter(|m| m.public);
+    let public_ones = public_ones.map(|m| mount(m, m.inside)).collect();
     let outside = Gateway::new(public_ones, Arc::new(PublicDoor(tokens.clone())), Edge::Public, limits)?;
     let between = GatewayLimits {
         server_timing: true,
         ..limits
     };
     let between = Gateway::new(
-        control.modules.iter().map(mount).collect(),
+        control.modules.iter().map(|m| mount(m, &[])).collect(),
         Arc::new(InternalDoor(tokens.clone())),
         Edge::Internal,
         between,
@@ -329,6 +330,7 @@ impl House<'_> {
         Ok(Running {
             contract,
             public: module.public,
+            inside: module.inside,
             db,
             data,
             server,
@@ -338,8 +340,9 @@ impl House<'_> {
     }
 }
 
-fn mount(running: &Running) -> Mount {
+fn mount(running: &Running, but: &'static [&'static str]) -> Mount {
     Mount {
+        but,
         server: running.server.clone(),
         switch: Some((running.switch.clone(), running.pool.clone())),
     }

@@ -55,8 +55,9 @@ const RETRY: Retry = Retry {
     attempts: 500,
 };
 
-/// How many orders are worked on at a time: a step waits for others, so there are more than there are processors.
-const IN_FLIGHT: usize = 64;
+/// How many orders are worked on at a time. A step mostly waits for others; a provider that hangs must not keep those waiting
+/// who have not come to it yet.
+const IN_FLIGHT: usize = 512;
 
 /// What the steps of a purchase work on.
 #[derive(Clone, Debug, Serialize, Deserialize)]

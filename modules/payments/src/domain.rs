@@ -119,7 +119,8 @@ impl PaymentState {
     pub(crate) fn hear(&self, intent: &Intent) -> Option<Self> {
         let status = match (self.status, intent.state) {
             (Status::Authorising, IntentState::Authorized) => Status::Authorised,
-            (Status::Authorising | Status::Voiding, IntentState::Declined) => Status::Declined,
+            // Also of money that was reserved before: a card expires, a bank thinks better of it.
+            (Status::Authorising | Status::Voiding | Status::Capturing, IntentState::Declined) => Status::Declined,
             (Status::Authorising | Status::Voiding | Status::Capturing, IntentState::Voided) => Status::Voided,
             (Status::Capturing, IntentState::Captured) => Status::Captured,
             (Status::Refunding, IntentState::Refunded) => Status::Refunded,

@@ -78,13 +78,22 @@ impl PaymentsModule {
             let ask_first = !step.new && matches!(wish, Wish::Authorise(_));
             let intent = match self.ask(cx, charge, wish, ask_first).await {
                 Ok(intent) => intent,
-                Err(ProviderError::Refused(why)) => {
-                    tracing::info!(payment = %id, why, "the provider refused");
-                    Intent {
-                        state: IntentState::Declined,
-                        reference: None,
+                // That it answers "no" does not say that it did nothing.
+                Err(ProviderError::Refused(why)) => match (self.intent(cx, charge).await, wish) {
+                    (Ok(Some(intent)), _) => intent,
+                    (Ok(None) | Err(ProviderError::Refused(_)), Wish::Authorise(_)) => {
+                        tracing::info!(payment = %id, why, "the provider refused");
+                        Intent {
+                            state: IntentState::Declined,
+                            reference: None,
+                        }
                     }
-                }
+                    _ => {
+                        tracing::warn!(payment = %id, why, attempt, "the provider refused, and does not say how it stands");
+                        cause = why;
+                        continue;
+                    }
+                },
                 Err(ProviderError::Unknown(why)) => {
                     tracing::warn!(payment = %id, why, attempt, "the provider left an outcome open");
                     cause = why;
@@ -100,11 +109,16 @@ impl PaymentsModule {
         Err(PaymentsError::Unsettled { id, cause })
     }
 
+    async fn intent(&self, cx: &Cx, charge: Charge) -> Result<Option<Intent>, ProviderError> {
+        let within = cx.time_left().map_or(self.patience, |left| left.min(self.patience));
+        self.provider.intent(charge, within).await
+    }
+
     async fn ask(&self, cx: &Cx, charge: Charge, wish: Wish<'_>, ask_first: bool) -> Result<Intent, ProviderError> {
         let within = || cx.time_left().map_or(self.patience, |left| left.min(self.patience));
         match wish {
             Wish::Authorise(draft) => {
-                if ask_first && let Some(intent) = self.provider.intent(charge, within()).await? {
+                if ask_first && let Some(intent) = self.intent(cx, charge).await? {
                     return Ok(intent);
                 }
                 self.provider.authorise(charge, &draft.token, within()).await

@@ -49,9 +49,9 @@ pub struct Parameter {
     pub schema: Value,
 }
 
-/// Where a module is asked: at the public address, if that serves it.
-pub fn address(module: &Module) -> Address {
-    if module.public {
+/// Where an operation is asked: at the public address, if that serves it.
+pub fn address(module: &Module, operation: &str) -> Address {
+    if module.serves(operation) {
         Address::Public
     } else {
         Address::Internal
@@ -94,7 +94,7 @@ fn operation(module: &'static Module, operation: &strangler::Operation, document
     let responses = there["responses"].as_object()?;
     Some(Operation {
         module: module.contract.name,
-        address: address(module),
+        address: address(module, operation.id),
         id: there["operationId"].as_str()?.to_owned(),
         command: operation.kind == Kind::Command,
         method: operation.method.clone(),

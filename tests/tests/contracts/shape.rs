@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use banyan::modules::MODULES;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::document::{document, list};
 
@@ -208,11 +208,16 @@ async fn the_documents_are_published() {
         // That the others are not is for the authorisation tests.
         if module.public {
             let answer = system.get(&format!("/docs/openapi/{name}-v{version}.json")).await;
-            assert_eq!(
-                (answer.status, answer.json()),
-                (200, (*document(module)).clone()),
-                "{name}"
-            );
+            let served = module.contract.operations.iter().filter(|o| module.serves(o.id));
+            let mut expected = (*document(module)).clone();
+            let whole = expected["paths"].take();
+            expected["paths"] = json!({});
+            for operation in served {
+                let path = format!("{}{}", module.contract.prefix(), operation.path);
+                let method = operation.method.as_str().to_lowercase();
+                expected["paths"][&path][&method] = whole[&path][&method].clone();
+            }
+            assert_eq!((answer.status, answer.json()), (200, expected), "{name}");
         }
         let printed = system.run(&["openapi", name]).await;
         assert_eq!(

@@ -48,7 +48,7 @@ fn cases() -> Vec<Case> {
             case(vec![(step, vec![fault, fault])], "tok_ok", None, &[Confirmed]);
             case(vec![(step, vec![fault])], "tok_ok", Some(step), &[Cancelled]);
         }
-        for undo in ["held", "release", "void"] {
+        for undo in ["held", "unassign", "void"] {
             let planned = vec![("capture", vec![Fault::Refused]), (undo, vec![fault, fault])];
             case(planned, "tok_ok", None, &[Refused]);
         }

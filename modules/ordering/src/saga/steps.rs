@@ -126,8 +126,9 @@ impl Call {
         Ok(next)
     }
 
-    /// Releases the hold, if it is the order's. An id is anybody's to choose, and placing an order must not free the seats
-    /// that somebody else holds under it. A hold that has not arrived yet is released all the same: it will be refused.
+    /// Takes the hold's seats away, if it is the order's. An id is anybody's to choose, and placing an order must not free the
+    /// seats that somebody else holds under it. A hold that has not arrived yet is ended all the same: it will be refused.
+    /// Releasing would not do: the hold may be committed.
     async fn give_back(&self, cx: &Cx, id: HoldId, show: ShowId, seats: &[SeatId]) -> Result<(), Not> {
         let is_ours = |hold: &Hold| {
             let same = hold.seats.len() == seats.len() && hold.seats.iter().all(|seat| seats.contains(seat));
@@ -136,7 +137,7 @@ impl Call {
         match self.seating.held(cx, id).await {
             Ok(hold) if !is_ours(&hold) => Ok(()),
             Ok(_) | Err(Failure::Module(SeatingError::NoSuchHold { .. })) => {
-                self.seating.release(cx, id).await?;
+                self.seating.unassign(cx, id).await?;
                 Ok(())
             }
             Err(Failure::Module(SeatingError::HoldOver { .. })) => Ok(()),

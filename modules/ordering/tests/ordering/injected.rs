@@ -56,7 +56,7 @@ mod tests {
     pub async fn a_failure_of_any_undo_changes_nothing(office: &Office) {
         // Everything before the pivot is undone.
         let refuse = |id: OrderId| office.faults.plan(id.0, "capture", [Fault::Refused]);
-        let undos = ["held", "release", "void"];
+        let undos = ["held", "unassign", "void"];
         run(office, &undos, OrderStatus::Refused, refuse, async |_| {}).await;
         // Everything after it is taken back.
         let cancel = async |id: OrderId| {

@@ -16,7 +16,7 @@ mod tests {
     /// Before and after each call has its effect, with the answer lost.
     pub async fn killed_at_every_point(office: &Office) {
         let forward = ["hold", "authorise", "commit", "capture", "assign"];
-        let back = ["held", "void", "release"];
+        let back = ["held", "void", "unassign"];
         let mut orders = Vec::new();
         for fault in [Fault::LostBefore, Fault::LostAfter] {
             for operation in forward.into_iter().chain(back) {

@@ -106,7 +106,7 @@ fn an_old_answer_takes_nothing_back() {
             let heard = at(status).hear(&said(state)).map(|next| next.status);
             let expected = match (status, state) {
                 (Status::Authorising, Authorized) => Some(Status::Authorised),
-                (Status::Authorising | Status::Voiding, Declined) => Some(Status::Declined),
+                (Status::Authorising | Status::Voiding | Status::Capturing, Declined) => Some(Status::Declined),
                 (Status::Authorising | Status::Voiding | Status::Capturing, Voided) => Some(Status::Voided),
                 (Status::Capturing, Captured) => Some(Status::Captured),
                 (Status::Refunding, Refunded) => Some(Status::Refunded),

@@ -187,6 +187,60 @@ async fn an_authorisation_that_ran_out() {
     .await;
 }
 
+/// It does what it was asked, and then says that it did not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_is_believed_when_nothing_happened() {
+    for (there, status) in [(true, Status::Authorised), (false, Status::Declined)] {
+        on_sqlite(async |till| {
+            let server = MockServer::start().await;
+            Mock::given(method("POST"))
+                .and(path("/intents"))
+                .respond_with(ResponseTemplate::new(400))
+                .mount(&server)
+                .await;
+            let known = match there {
+                true => answer(200, &intent(1, 100, "authorized")),
+                false => ResponseTemplate::new(404),
+            };
+            Mock::given(method("GET")).respond_with(known).mount(&server).await;
+            let (payments, cx) = (till.payments(&server.uri()), &till.cx);
+            let told = payments.authorise(cx, id(1), draft(100, "tok_ok")).await;
+            assert_eq!(told.is_ok(), there, "{told:?}");
+            assert_eq!(payments.payment(cx, id(1)).await.unwrap().status, status);
+        })
+        .await;
+    }
+}
+
+/// The card expires between the reservation and the capture: no money was taken, and none is reserved any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn declined_at_the_capture() {
+    on_sqlite(async |till| {
+        let server = MockServer::start().await;
+        Mock::given(method("POST"))
+            .and(path("/intents"))
+            .respond_with(answer(201, &intent(1, 100, "authorized")))
+            .mount(&server)
+            .await;
+        Mock::given(method("POST"))
+            .and(path(format!("/intents/{}/capture", id(1))))
+            .respond_with(answer(409, &intent(1, 100, "declined")))
+            .mount(&server)
+            .await;
+        let (payments, cx) = (till.payments(&server.uri()), &till.cx);
+        payments.authorise(cx, id(1), draft(100, "tok_ok")).await.unwrap();
+        for _ in 0..2 {
+            let standing = Status::Declined;
+            assert_eq!(
+                payments.capture(cx, id(1)).await,
+                Err(PaymentsError::NotAuthorised { id: id(1), standing })
+            );
+        }
+        assert_eq!(payments.void(cx, id(1)).await.unwrap().status, Status::Declined);
+    })
+    .await;
+}
+
 /// Reads one request, without understanding it; the text of its first line.
 async fn request(socket: &mut TcpStream) -> Option<String> {
     let (mut text, mut buffer) = (Vec::new(), [0; 4096]);

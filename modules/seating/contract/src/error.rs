@@ -32,6 +32,16 @@ pub enum SeatingError {
         /// The hold's id.
         id: HoldId,
     },
+    /// The hold is part of a purchase that is going on.
+    #[problem(
+        409,
+        "The hold is committed",
+        detail = "the hold {id} is part of a purchase; cancel that instead"
+    )]
+    HoldCommitted {
+        /// The hold's id.
+        id: HoldId,
+    },
     /// The show was cancelled.
     #[problem(410, "The show was cancelled", detail = "the show {id} was cancelled")]
     ShowCancelled {

@@ -42,7 +42,8 @@ pub trait Seating {
     #[command(put = "/holds/{id}", auth = scope("seating:hold"))]
     async fn hold(&self, cx: &Cx, id: HoldId, #[body] draft: HoldDraft) -> Result<Put<Hold>, SeatingError>;
 
-    /// Frees the seats, unless they are sold; released before it was taken, the hold cannot be taken any more.
+    /// Frees the seats, unless the hold is committed or they are sold; released before it was taken, the hold cannot be taken any
+    /// more.
     #[command(delete = "/holds/{id}", auth = scope("seating:hold"))]
     async fn release(&self, cx: &Cx, id: HoldId) -> Result<Done, SeatingError>;
 

@@ -10,10 +10,17 @@ use crate::ShowId;
 
 /// What a seat is called, unique in its show: `<section>-<row>-<number>`, such as `Stalls-A-1`. Rows are `A` to `Z`, then
 /// `AA`, `AB` and so on; numbers start at 1.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schema(value_type = String, min_length = 1, max_length = 80, examples("Stalls-A-1", "Stalls-A-2", "Stalls-A-3"))]
 pub struct SeatId(String);
+
+/// As the text it is: errors name seats to people.
+impl fmt::Debug for SeatId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
 
 impl SeatId {
     /// The seat with this number in this row of this section.

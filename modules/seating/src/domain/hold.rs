@@ -148,15 +148,17 @@ impl HoldState {
         }
     }
 
-    /// The hold after it was released; `None` when it is over already.
+    /// The hold after it was released; `None` when it is over already. What was committed is paid for at this moment, and
+    /// only who sells may take it away.
     pub(crate) fn release(&self) -> Result<Option<Self>, SeatingError> {
         match self.phase {
             Phase::Sold => Err(SeatingError::SeatsSold { id: self.id }),
+            Phase::Committed => Err(SeatingError::HoldCommitted { id: self.id }),
             _ => Ok(self.unassign()),
         }
     }
 
-    /// The hold after its seats were taken away, sold or not; `None` when it is over already.
+    /// The hold after its seats were taken away, committed, sold or not; `None` when it is over already.
     pub(crate) fn unassign(&self) -> Option<Self> {
         (self.phase != Phase::Over).then(|| self.next(Phase::Over))
     }

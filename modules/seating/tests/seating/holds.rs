@@ -90,6 +90,10 @@ mod tests {
         let committed = seating.commit(cx, id(1)).await.unwrap();
         assert_eq!((committed.status, committed.expires_at), (HoldStatus::Committed, None));
         assert_eq!(seating.commit(cx, id(1)).await, Ok(committed));
+        assert_eq!(
+            seating.release(cx, id(1)).await,
+            Err(SeatingError::HoldCommitted { id: id(1) })
+        );
         office.clock.advance(minutes(60));
         assert_eq!(seating::sweep(&office.db).await.unwrap(), 0);
         assert_eq!(office.seats(show, SeatState::Held).await, ["Stalls-A-1"]);

@@ -111,7 +111,7 @@ impl Line {
         }
         let case = Case {
             what: "the story".to_owned(),
-            address: address(module),
+            address: address(module, operation.id),
             method: operation.method.clone(),
             target: format!("{}{path}{}", module.contract.prefix(), self.query),
             headers: vec![(AUTHORIZATION.to_owned(), format!("Bearer {token}"))],

@@ -53,6 +53,7 @@ pub(super) fn story() -> Vec<Line> {
         ask("seating.commit", 299).gets(404),
         ask("seating.commit", 200).gets(200),
         ask("seating.commit", 200).gets(200),
+        ask("seating.release", 200).gets(409),
         put("seating.hold", 200, hold(200, &["A-1", "A-2"])).gets(200),
         ask("seating.assign", 299).gets(404),
         ask("seating.assign", 200).gets(200),
