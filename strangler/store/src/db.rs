@@ -290,7 +290,9 @@ impl Db {
         let tx = match &self.0.line {
             Some(line) => line.begin(long).await,
             None => {
-                let tx = self.persist(|| self.0.writer.begin()).await;
+                let tx = self
+                    .persist(|| postgres::begin(self.0.writer.clone(), None, None))
+                    .await;
                 tx.map(|tx| Tx::own(tx, self.0.signals.clone()))
             }
         };

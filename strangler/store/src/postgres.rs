@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, SqlxPostgresConnector, Statement,
+    AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, IsolationLevel, SqlxPostgresConnector,
+    Statement, TransactionTrait,
     sqlx::{
         ConnectOptions, Connection,
         postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
@@ -85,6 +86,20 @@ pub(crate) async fn open(
     let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
     check_search_path(&connection, place).await?;
     Ok(connection)
+}
+
+/// Begins a transaction, and does so to its end even when whoever asked goes away meanwhile. sqlx counts a transaction once
+/// BEGIN was answered; one that is dropped before is rolled back by nobody, and its connection would go back to the pool
+/// inside of it: what others do there next would be part of it.
+pub(crate) async fn begin(
+    connection: DatabaseConnection,
+    level: Option<IsolationLevel>,
+    access: Option<AccessMode>,
+) -> Result<DatabaseTransaction, DbErr> {
+    let begun = tokio::spawn(async move { connection.begin_with_config(level, access).await });
+    begun
+        .await
+        .unwrap_or_else(|e| Err(DbErr::Custom(format!("beginning a transaction broke off: {e}"))))
 }
 
 /// Without a schema to put them in, tables would fail to be created one by one, with a message that says less.

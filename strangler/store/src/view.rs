@@ -7,7 +7,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use crate::{Aggregate, Db, Engine, Query, StoreError};
+use crate::{Aggregate, Db, Engine, Query, StoreError, postgres};
 
 /// Reads with one statement at a time, each of which sees what is committed when it runs.
 #[derive(Debug)]
@@ -59,12 +59,15 @@ pub struct Snapshot {
 
 impl Snapshot {
     pub(crate) async fn begin(db: &Db) -> Result<Self, StoreError> {
-        // On SQLite a deferred transaction takes its snapshot at the first read.
-        let (level, access) = match db.engine() {
-            Engine::Sqlite => (None, None),
-            Engine::Postgres => (Some(IsolationLevel::RepeatableRead), Some(AccessMode::ReadOnly)),
+        let tx = match db.engine() {
+            // A deferred transaction takes its snapshot at the first read.
+            Engine::Sqlite => db.persist(|| db.reader().begin()).await,
+            Engine::Postgres => {
+                let (level, access) = (IsolationLevel::RepeatableRead, AccessMode::ReadOnly);
+                db.persist(|| postgres::begin(db.reader().clone(), Some(level), Some(access)))
+                    .await
+            }
         };
-        let tx = db.persist(|| db.reader().begin_with_config(level, access)).await;
         let tx = tx.map_err(|e| db.place().error("beginning to read", &e))?;
         Ok(Self { db: db.clone(), tx })
     }

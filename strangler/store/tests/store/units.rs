@@ -4,6 +4,7 @@ on_both!(
     a_stale_save_is_a_conflict_and_nothing_of_it_remains,
     creators_of_one_id_take_turns,
     dropping_rolls_back,
+    dropped_while_it_begins_it_leaves_nothing_open,
     one_version_has_one_event,
     a_swallowed_error_does_not_commit,
     history_keeps_every_version,
@@ -13,6 +14,8 @@ on_both!(
 );
 
 mod tests {
+    use std::time::Duration;
+
     use strangler_store::StoreError;
     use tokio::task::JoinSet;
 
@@ -20,6 +23,26 @@ mod tests {
         notes::{AddEffect, CountNotes, Effects, Nonsense, Note, NoteEvent, changed, cx, id, write},
         support::Home,
     };
+
+    /// Callers go away at any moment. The connection of one that went away while its transaction began must not carry that
+    /// on into what others do on it.
+    pub async fn dropped_while_it_begins_it_leaves_nothing_open(home: &Home) {
+        let db = home.db("notes").await;
+        let kept = write(&db, id(), "kept").await.unwrap();
+        for n in 0..400_u64 {
+            let moment = Duration::from_micros(n * 5);
+            let begun = tokio::time::timeout(moment, async {
+                let _uow = db.begin(&cx()).await;
+                db.view(&cx()).snapshot().await.map(drop)
+            });
+            drop(begun.await);
+            let read = db.view(&cx()).load::<Note>(kept.id).await.unwrap();
+            assert_eq!(read.map(|note| note.id), Some(kept.id));
+            // It would not be allowed to say how isolated it is, in the middle of another transaction.
+            let snapshot = db.view(&cx()).snapshot().await;
+            assert!(snapshot.is_ok(), "after {moment:?}: {:?}", snapshot.err());
+        }
+    }
 
     pub async fn a_stale_save_is_a_conflict_and_nothing_of_it_remains(home: &Home) {
         let (db, other) = (home.db("notes").await, home.handle("notes").await);
