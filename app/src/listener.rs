@@ -1,6 +1,14 @@
 //! Accepting connections: bounded in number, bounded in time, and finished in order when the process is asked to stop.
 
-use std::{convert::Infallible, future::Future, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::Future,
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -74,10 +82,10 @@ pub async fn bind(address: SocketAddr, setting: &str) -> Result<TcpListener, Str
     })
 }
 
-/// Serves `handle` on `listener` until `stop`, then finishes what was accepted, for at most `grace`.
+/// Serves `handle`, which is given each request and whom it comes from, on `listener` until `stop`, then finishes what was accepted, for at most `grace`.
 pub async fn serve<H, F>(listener: TcpListener, connections: usize, stop: CancellationToken, grace: Duration, handle: H)
 where
-    H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    H: Fn(Request<Incoming>, IpAddr) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<AnyBody>> + Send + 'static,
 {
     let places = Arc::new(Semaphore::new(connections));
@@ -95,8 +103,8 @@ where
             () = stop.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
-        let socket = match accepted {
-            Ok((socket, _)) => socket,
+        let (socket, from) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Out of descriptors, as a rule: the connection stays in the backlog until one is free.
                 tracing::warn!(%error, "cannot accept a connection");
@@ -110,7 +118,7 @@ where
         _ = options.set_tcp_user_timeout(Some(STALLED));
         let handle = handle.clone();
         let service = service_fn(move |request| {
-            let answer = handle(request);
+            let answer = handle(request, from.ip());
             async move { Ok::<_, Infallible>(answer.await) }
         });
         let connection = server.serve_connection(TokioIo::new(socket), service);

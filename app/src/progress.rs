@@ -2,28 +2,40 @@
 //!
 //! Each event carries the whole order, as `GET /api/v1/ordering/orders/{id}` answers it, whenever it has changed; its id is
 //! the order's version. The stream ends when the order has ended. It asks through the switch like anybody else, so it is the
-//! same wherever ordering lives, and a flip in its middle is not noticed.
+//! same wherever ordering lives, and a flip in its middle is not noticed. However many follow one order, it is asked about by
+//! one task; and however many orders one client wants to follow, others have a place too.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+mod places;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    net::{IpAddr, Ipv4Addr},
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
 
 use axum::{
-    Router,
+    Extension, Router,
     body::{Body, Bytes},
     extract::{Path, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
 use futures_util::stream;
 use ordering_contract::{Order, OrderId, OrderStatus, Ordering, OrderingError};
+use places::{Full, Place, Places};
 use strangler::{
     Cx, Failure, Problem,
     gateway::{Authenticate, Authenticated, NotKnown},
     problem::PROBLEM_JSON,
 };
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, sleep},
+    sync::watch,
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -39,15 +51,23 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// The longest stream; a browser opens the next one by itself.
 const LONGEST: Duration = Duration::from_secs(600);
+/// How soon somebody may come again for whom there was no place, in seconds.
+const AGAIN: HeaderValue = HeaderValue::from_static("5");
 const PREFIX: &str = "/api/v1/ordering/orders/";
 const SUFFIX: &str = "/progress";
 
 struct Progress {
     ordering: Arc<dyn Ordering>,
     door: Arc<dyn Authenticate>,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
+    /// The orders that are asked about, each by one task.
+    told: Mutex<HashMap<OrderId, watch::Sender<Arc<Order>>>>,
     stop: CancellationToken,
 }
+
+/// Whom a request comes from: an extension of it. Without one it counts as one from nowhere.
+#[derive(Clone, Copy, Debug)]
+pub struct Client(pub IpAddr);
 
 /// Whether a request is for this stream and not for an operation.
 pub fn takes(path: &str) -> bool {
@@ -56,12 +76,19 @@ pub fn takes(path: &str) -> bool {
         .is_some_and(|id| !id.contains('/'))
 }
 
-/// The stream, over this way to ordering; `door` says who asks. Streams end when `stop` is cancelled.
-pub fn router(ordering: Arc<dyn Ordering>, door: Arc<dyn Authenticate>, stop: CancellationToken) -> Router {
+/// The stream, over this way to ordering; `door` says who asks. There are so many at once for one [`Client`]. Streams end
+/// when `stop` is cancelled.
+pub fn router(
+    ordering: Arc<dyn Ordering>,
+    door: Arc<dyn Authenticate>,
+    per_client: usize,
+    stop: CancellationToken,
+) -> Router {
     let progress = Progress {
         ordering,
         door,
-        places: Arc::new(Semaphore::new(STREAMS)),
+        places: Arc::new(Places::new(STREAMS, per_client)),
+        told: Mutex::default(),
         stop,
     };
     Router::new()
@@ -72,8 +99,13 @@ pub fn router(ordering: Arc<dyn Ordering>, door: Arc<dyn Authenticate>, stop: Ca
         .with_state(Arc::new(progress))
 }
 
-async fn follow(State(progress): State<Arc<Progress>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
-    let Ok(id) = id.parse::<uuid::Uuid>() else {
+async fn follow(
+    State(progress): State<Arc<Progress>>,
+    client: Option<Extension<Client>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let Ok(id) = id.parse::<OrderId>() else {
         return refuse(StatusCode::BAD_REQUEST, "the order's id in the path is no UUID");
     };
     let known = match progress.door.authenticate(&headers) {
@@ -85,19 +117,21 @@ async fn follow(State(progress): State<Arc<Progress>>, Path(id): Path<String>, h
         Err(NotKnown::Refused(why)) => return refuse(StatusCode::UNAUTHORIZED, why),
         Err(NotKnown::NotNow(why)) => return refuse(StatusCode::SERVICE_UNAVAILABLE, why),
     };
-    let Ok(place) = progress.places.clone().try_acquire_owned() else {
-        let why = format!("{STREAMS} orders are followed already; ask for the order itself, or again shortly");
-        return refuse(StatusCode::SERVICE_UNAVAILABLE, why);
+    let from = client.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Extension(Client(from))| from);
+    let place = match progress.places.take(from) {
+        Ok(place) => place,
+        Err(full) => return no_place(full),
     };
     // What the browser saw last, when it comes back.
     let seen = headers.get("last-event-id").and_then(|v| v.to_str().ok()?.parse().ok());
     let mut following = Following {
         cx: Cx::from_headers(&headers, principal, PATIENCE, false),
-        id: OrderId(id),
+        id,
         seen,
         ended: false,
         until: Instant::now() + LONGEST,
         progress,
+        told: None,
         _place: place,
     };
     let first = match following.ask().await {
@@ -109,6 +143,9 @@ async fn follow(State(progress): State<Arc<Progress>>, Path(id): Path<String>, h
         return StatusCode::NO_CONTENT.into_response();
     }
     let begin = following.event(&first);
+    if !following.ended {
+        following.told = Some(following.progress.hear(following.id, first));
+    }
     let rest = stream::unfold(following, |mut following| async move {
         let next = following.next().await?;
         Some((Ok::<_, Infallible>(next), following))
@@ -129,7 +166,9 @@ struct Following {
     seen: Option<i64>,
     ended: bool,
     until: Instant,
-    _place: OwnedSemaphorePermit,
+    /// What is heard of the order; nothing, when it has ended.
+    told: Option<watch::Receiver<Arc<Order>>>,
+    _place: Place,
 }
 
 impl Following {
@@ -148,27 +187,100 @@ impl Following {
     /// The next piece of the stream; `None` at its end.
     async fn next(&mut self) -> Option<Bytes> {
         let quiet = Instant::now() + HEARTBEAT;
-        while !self.ended && Instant::now() < self.until {
+        while !self.ended {
+            let told = self.told.as_mut()?;
             tokio::select! {
-                () = sleep(PACE) => {}
-                () = self.progress.stop.cancelled() => return None,
+                changed = told.changed() => changed.ok()?,
+                () = sleep_until(quiet) => return Some(Bytes::from_static(b":\n\n")),
+                () = sleep_until(self.until) => return None,
             }
-            match self.ask().await {
-                Ok(order) if self.seen != Some(order.version) => return Some(self.event(&order)),
-                // What cannot be told at the moment may be told later.
-                Ok(_) | Err(_) => {}
-            }
-            if Instant::now() >= quiet {
-                return Some(Bytes::from_static(b":\n\n"));
+            let order = told.borrow_and_update().clone();
+            // Whoever came later may have seen more than was told.
+            if self.seen.is_none_or(|seen| order.version > seen) {
+                return Some(self.event(&order));
             }
         }
         None
     }
 }
 
+impl Progress {
+    /// What will be heard of this order, which was just seen like this. Ends after it has ended.
+    fn hear(self: &Arc<Self>, id: OrderId, order: Order) -> watch::Receiver<Arc<Order>> {
+        let mut told = self.told();
+        if let Some(sender) = told.get(&id) {
+            let mut receiver = sender.subscribe();
+            // What was told before it came is news, should it be newer.
+            receiver.mark_changed();
+            return receiver;
+        }
+        let (sender, receiver) = watch::channel(Arc::new(order));
+        told.insert(id, sender.clone());
+        drop(told);
+        tokio::spawn(self.clone().ask_for_all(id, sender));
+        receiver
+    }
+
+    /// Asks about an order as long as somebody listens, and it has not ended. Everybody who listens may see it: they have
+    /// asked for themselves before.
+    async fn ask_for_all(self: Arc<Self>, id: OrderId, sender: watch::Sender<Arc<Order>>) {
+        loop {
+            tokio::select! {
+                () = sleep(PACE) => {}
+                () = self.stop.cancelled() => break,
+            }
+            {
+                let mut told = self.told();
+                // Looked at where listeners come: nobody joins in between.
+                if sender.receiver_count() == 0 {
+                    told.remove(&id);
+                    return;
+                }
+            }
+            let cx = Cx::system("progress").with_budget(PATIENCE);
+            // What cannot be told at the moment may be told later.
+            let Ok(order) = self.ordering.order(&cx, id).await else {
+                continue;
+            };
+            let ended = is_over(&order);
+            sender.send_if_modified(|last| {
+                let newer = order.version > last.version;
+                if newer {
+                    *last = Arc::new(order);
+                }
+                newer
+            });
+            if ended {
+                break;
+            }
+        }
+        self.told().remove(&id);
+    }
+
+    fn told(&self) -> MutexGuard<'_, HashMap<OrderId, watch::Sender<Arc<Order>>>> {
+        self.told.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}
+
 /// Whether the order has ended, as far as can be told.
 fn is_over(order: &Order) -> bool {
     order.status != OrderStatus::Placed
+}
+
+fn no_place(full: Full) -> Response {
+    let (status, why) = match full {
+        Full::Client(most) => (
+            StatusCode::TOO_MANY_REQUESTS,
+            format!("{most} orders are followed from this address already; end one, or ask for the order itself"),
+        ),
+        Full::All(most) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("{most} orders are followed already; ask for the order itself, or again shortly"),
+        ),
+    };
+    let mut answer = refuse(status, why);
+    answer.headers_mut().insert(header::RETRY_AFTER, AGAIN);
+    answer
 }
 
 fn refuse(status: StatusCode, why: impl Into<String>) -> Response {

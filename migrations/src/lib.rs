@@ -8,6 +8,10 @@ mod ordering;
 mod payments;
 mod seating;
 
+use sea_orm_migration::{
+    prelude::{Table, TableCreateStatement},
+    schema::{big_integer, uuid},
+};
 pub use strangler_store::MigrationTrait;
 
 /// The schemas there are, the control plane's first.
@@ -32,4 +36,11 @@ pub fn of(schema: &str) -> Option<Vec<Box<dyn MigrationTrait>>> {
         _ => return None,
     };
     Some(strangler_store::migrations().into_iter().chain(own).collect())
+}
+
+/// A table of head rows, as the unit of work wants them: an id and a version. The rest is the schema's own.
+fn head(table: &'static str) -> TableCreateStatement {
+    let mut table = Table::create().table(table).take();
+    table.col(uuid("id").primary_key()).col(big_integer("version"));
+    table
 }

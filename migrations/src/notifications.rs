@@ -2,6 +2,8 @@
 
 use sea_orm_migration::{prelude::*, schema::*};
 
+use crate::head;
+
 pub(crate) fn migrations() -> Vec<Box<dyn MigrationTrait>> {
     vec![Box::new(Notifications0001)]
 }
@@ -17,11 +19,6 @@ impl MigrationName for Notifications0001 {
 #[async_trait::async_trait]
 impl MigrationTrait for Notifications0001 {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let head = |table: &'static str| {
-            let mut table = Table::create().table(table).take();
-            table.col(uuid("id").primary_key()).col(big_integer("version"));
-            table
-        };
         // What was heard of the catalog. No foreign keys: a show may be heard of before its act and its venue.
         manager.create_table(head("acts").col(text("name")).take()).await?;
         let venues = head("venues")

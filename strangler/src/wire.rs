@@ -1,14 +1,16 @@
 //! Bytes in, bytes out: how one call of an operation looks on the wire, on both ends. The generated code calls these
 //! plain functions; nothing here knows a module's types but for their serde and text forms.
 
+mod client;
+mod objects;
+
 use std::{borrow::Cow, fmt::Display, str::FromStr};
 
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, StatusCode,
     header::{
-        ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH, LINK, LOCATION, RETRY_AFTER,
-        WWW_AUTHENTICATE,
+        CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH, LINK, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
     },
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -19,6 +21,9 @@ use crate::{
     fault::{Failure, Fault, FaultKind},
     problem::{ContractError, PROBLEM_JSON, Problem},
 };
+
+pub use client::{ANSWER, Ask};
+use objects::Objects;
 
 /// The largest query string that is read, in bytes.
 const QUERY_LIMIT: usize = 16 * 1024;
@@ -195,11 +200,11 @@ where
         .map_err(|e| malformed(format!("the header {name}: {e}")))
 }
 
-/// The body as a value. Another media type than JSON is refused; bad JSON is `Malformed`, a value that cannot be is
+/// The body as a value. Another media type than JSON in UTF-8 is refused; bad JSON is `Malformed`, a value that cannot be is
 /// `Invalid` and says where.
 pub fn body<T: DeserializeOwned>(asked: &Asked<'_>) -> Result<T, Fault> {
     let media = asked.headers.get(CONTENT_TYPE).map(|v| v.to_str().unwrap_or("?"));
-    if !media.is_some_and(is_json) {
+    if !media.is_some_and(|media| is_json(media) && is_utf8(media)) {
         return Err(Fault::new(
             FaultKind::UnsupportedMediaType,
             format!("send `content-type: application/json`, not {}", media.unwrap_or("none")),
@@ -212,7 +217,10 @@ pub fn body<T: DeserializeOwned>(asked: &Asked<'_>) -> Result<T, Fault> {
         return Err(Fault::new(FaultKind::UnsupportedMediaType, detail));
     }
     let mut json = serde_json::Deserializer::from_slice(asked.body);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|e| {
+    let mut path = serde_path_to_error::Track::new();
+    let strict = Objects(serde_path_to_error::Deserializer::new(&mut json, &mut path));
+    let value = T::deserialize(strict).map_err(|e| serde_path_to_error::Error::new(path.path(), e));
+    let value = value.map_err(|e| {
         let wrong_value = e.inner().classify() == serde_json::error::Category::Data;
         let kind = if wrong_value {
             FaultKind::Invalid
@@ -232,6 +240,14 @@ pub fn is_json(media: &str) -> bool {
         || (essence.len() > 5
             && essence.is_char_boundary(essence.len() - 5)
             && essence[essence.len() - 5..].eq_ignore_ascii_case("+json"))
+}
+
+/// JSON is UTF-8 and has no parameter that says so (RFC 8259, 11); who says something else means something else.
+fn is_utf8(media: &str) -> bool {
+    let parameters = media.split(';').skip(1).filter_map(|p| p.split_once('='));
+    parameters
+        .filter(|(name, _)| name.trim().eq_ignore_ascii_case("charset"))
+        .all(|(_, charset)| charset.trim().trim_matches('"').eq_ignore_ascii_case("utf-8"))
 }
 
 fn at<E: Display>(error: &serde_path_to_error::Error<E>) -> String {
@@ -375,164 +391,6 @@ fn has(headers: &HeaderMap, tag: &str) -> bool {
         })
 }
 
-// ---- the client's side -------------------------------------------------------------------------------------------
-
-/// A request as the client writes it: everything but the address and the token.
-#[derive(Clone, Debug)]
-pub struct Ask {
-    /// The operation's index.
-    pub index: usize,
-    /// Path and query, from the contract's prefix on.
-    pub target: String,
-    /// Headers that the contract names.
-    pub headers: HeaderMap,
-    /// The body.
-    pub body: Bytes,
-    /// The largest answer that is read, in bytes.
-    pub most: usize,
-}
-
-/// The largest answer of a service that is read into memory unless somebody wants less, in bytes.
-pub const ANSWER: usize = 16 << 20;
-
-/// What the path may carry unencoded in a parameter (RFC 3986 unreserved).
-const UNRESERVED: percent_encoding::AsciiSet = percent_encoding::NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
-
-impl Ask {
-    /// A request to the operation `index`; `params` fill the braces of its path in order.
-    pub fn new(contract: &Contract, index: usize, params: &[&dyn Display]) -> Self {
-        let mut target = contract.prefix();
-        let mut params = params.iter();
-        for segment in contract.operations[index].path.split('/').skip(1) {
-            target.push('/');
-            match params.next_if_braces(segment) {
-                Some(value) => target.extend(percent_encoding::utf8_percent_encode(&value.to_string(), &UNRESERVED)),
-                None => target.push_str(segment),
-            }
-        }
-        let mut headers = HeaderMap::new();
-        headers.insert(
-            ACCEPT,
-            HeaderValue::from_static("application/json, application/problem+json"),
-        );
-        Self {
-            index,
-            target,
-            headers,
-            body: Bytes::new(),
-            most: ANSWER,
-        }
-    }
-
-    /// With this query string.
-    pub fn query<T: Serialize>(mut self, value: &T) -> Result<Self, Fault> {
-        let text = serde_urlencoded::to_string(value).map_err(|e| malformed(format!("the query: {e}")))?;
-        if !text.is_empty() {
-            self.target.push('?');
-            self.target.push_str(&text);
-        }
-        Ok(self)
-    }
-
-    /// With this header, when there is a value.
-    pub fn header<T: Display>(mut self, name: &'static str, value: &Option<T>) -> Result<Self, Fault> {
-        if let Some(value) = value {
-            let text = HeaderValue::from_str(&value.to_string())
-                .map_err(|_| malformed(format!("the header {name} has characters a header cannot carry")))?;
-            self.headers.insert(HeaderName::from_static(name), text);
-        }
-        Ok(self)
-    }
-
-    /// With this body.
-    pub fn body<T: Serialize>(mut self, value: &T) -> Result<Self, Fault> {
-        let bytes = serde_json::to_vec(value).map_err(|e| malformed(format!("the body: {e}")))?;
-        self.body = bytes.into();
-        self.headers.insert(CONTENT_TYPE, JSON);
-        Ok(self)
-    }
-}
-
-trait NextIfBraces<'a> {
-    fn next_if_braces(&mut self, segment: &str) -> Option<&'a dyn Display>;
-}
-
-impl<'a> NextIfBraces<'a> for std::slice::Iter<'a, &'a dyn Display> {
-    fn next_if_braces(&mut self, segment: &str) -> Option<&'a dyn Display> {
-        if segment.starts_with('{') {
-            self.next().copied()
-        } else {
-            None
-        }
-    }
-}
-
-impl Answered {
-    /// The value of a 200.
-    pub fn into_value<T: DeserializeOwned, E: ContractError>(self) -> Result<T, Failure<E>> {
-        self.ok_or_failure()?.read()
-    }
-
-    /// The value of a 201 or 200.
-    pub fn into_put<T: DeserializeOwned, E: ContractError>(self) -> Result<Put<T>, Failure<E>> {
-        let answer = self.ok_or_failure()?;
-        let created = answer.status == StatusCode::CREATED;
-        let value = answer.read()?;
-        Ok(if created { Put::Created(value) } else { Put::Kept(value) })
-    }
-
-    /// A 204.
-    pub fn into_done<E: ContractError>(self) -> Result<Done, Failure<E>> {
-        self.ok_or_failure().map(|_| Done)
-    }
-
-    /// The value of a 202 and where to look.
-    pub fn into_accepted<T: DeserializeOwned, E: ContractError>(
-        self,
-        contract: &Contract,
-    ) -> Result<Accepted<T>, Failure<E>> {
-        let answer = self.ok_or_failure()?;
-        let location = answer
-            .headers
-            .get(LOCATION)
-            .and_then(|v| v.to_str().ok())
-            .unwrap_or_default();
-        let location = location.strip_prefix(&contract.prefix()).unwrap_or(location).to_owned();
-        Ok(Accepted {
-            location,
-            value: answer.read()?,
-        })
-    }
-
-    fn ok_or_failure<E: ContractError>(self) -> Result<Self, Failure<E>> {
-        if self.status.is_success() {
-            return Ok(self);
-        }
-        match serde_json::from_slice::<Problem>(&self.body) {
-            Ok(problem) => Err(Failure::from_problem(&problem)),
-            Err(_) => Err(bad(format!(
-                "it answered status {} without a problem document",
-                self.status.as_u16()
-            ))
-            .into()),
-        }
-    }
-
-    fn read<T: DeserializeOwned, E>(self) -> Result<T, Failure<E>> {
-        let mut json = serde_json::Deserializer::from_slice(&self.body);
-        serde_path_to_error::deserialize(&mut json)
-            .map_err(|e| bad(format!("the answer (status {}): {}", self.status.as_u16(), at(&e))).into())
-    }
-}
-
-fn bad(detail: String) -> Fault {
-    Fault::new(FaultKind::BadAnswer, detail)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -559,6 +417,92 @@ mod tests {
         }
         for bad in ["", "text/plain", "application/x-www-form-urlencoded", "äjson", "+json"] {
             assert!(!is_json(bad), "{bad}");
+        }
+        for (media, utf8) in [
+            ("application/json", true),
+            ("application/json; Charset=\"UTF-8\"", true),
+            ("application/json;v=1; charset=utf-8", true),
+            ("application/json; charset=latin1", false),
+            ("application/json; v=1; charset = utf-16", false),
+        ] {
+            assert_eq!(is_utf8(media), utf8, "{media}");
+        }
+    }
+
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    #[serde(try_from = "RawOuter")]
+    struct Outer {
+        inner: Vec<Inner>,
+        pair: (u8, bool),
+        choice: Option<Choice>,
+    }
+
+    #[derive(serde::Deserialize)]
+    struct RawOuter {
+        inner: Vec<Inner>,
+        pair: (u8, bool),
+        choice: Option<Choice>,
+    }
+
+    impl TryFrom<RawOuter> for Outer {
+        type Error = String;
+
+        fn try_from(raw: RawOuter) -> Result<Self, String> {
+            let RawOuter { inner, pair, choice } = raw;
+            Ok(Self { inner, pair, choice })
+        }
+    }
+
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    struct Inner {
+        name: String,
+        amount: i64,
+    }
+
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Choice {
+        Named { id: u8 },
+        Plain(Inner),
+    }
+
+    fn read(text: &str) -> Result<Outer, (FaultKind, String)> {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, JSON);
+        let asked = Asked {
+            params: &[],
+            query: None,
+            headers: &headers,
+            body: &Bytes::copy_from_slice(text.as_bytes()),
+        };
+        body(&asked).map_err(|fault| (fault.kind(), fault.detail().to_owned()))
+    }
+
+    #[test]
+    fn what_has_fields_is_an_object() {
+        let inner = r#"{"name": "a", "amount": 7}"#;
+        let all =
+            |inner: &str, choice: &str| format!(r#"{{"inner": [{inner}], "pair": [1, true], "choice": {choice}}}"#);
+        for (choice, read_as) in [
+            ("null", None),
+            (r#"{"named": {"id": 3}}"#, Some(Choice::Named { id: 3 })),
+        ] {
+            let outer = read(&all(inner, choice)).expect("it is as it should be");
+            assert_eq!((outer.pair, outer.choice), ((1, true), read_as));
+            assert_eq!(outer.inner[0].amount, 7);
+        }
+        let bad = [
+            (r#"[[], [1, true], null]"#.to_owned(), "the body: "),
+            ("7".to_owned(), "the body: "),
+            (all(r#"["a", 7]"#, "null"), "the body: inner[0]: "),
+            (all(inner, r#"{"named": [3]}"#), "the body: choice.named: "),
+            (all(inner, r#"{"plain": ["a", 7]}"#), "the body: choice.plain: "),
+        ];
+        for (text, at) in bad {
+            let (kind, told) = read(&text).expect_err(&text);
+            assert!(kind == FaultKind::Invalid && told.starts_with(at), "{text}: {told}");
+            assert!(told.contains("expected an object"), "{text}: {told}");
+            assert!(!told.contains("struct") && !told.contains("Raw"), "{text}: {told}");
         }
     }
 }

@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "what a test says of its seed and of what it skips")]
 
 pub mod breaking;
+pub mod browser;
 pub mod candidate;
 pub mod http;
 pub mod load;
@@ -16,6 +17,7 @@ pub mod service;
 pub mod system;
 pub mod wait;
 
+pub use browser::{Browser, View};
 pub use candidate::{Asked, Behaviour, Candidate};
 pub use http::{Answer, Client};
 pub use load::{Bear, Load};

@@ -9,7 +9,7 @@ use super::{
     client::Client,
     output::{self, Json, printable},
 };
-use crate::control::{Decide, Decided, Letter, Letters};
+use crate::control::{Chosen, Decided, Letter, Letters};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum LettersCommand {
@@ -177,7 +177,7 @@ async fn show(args: ShowArgs, global: &Global) -> Result<(), Failure> {
 }
 
 async fn decide(args: DecideArgs, global: &Global, verb: &str, done: &str) -> Result<(), Failure> {
-    let asked = Decide {
+    let asked = Chosen {
         ids: args.ids,
         of: args.of,
         all: args.all,

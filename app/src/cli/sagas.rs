@@ -9,7 +9,7 @@ use super::{
     letters::{part, short, time},
     output::{self, Json, printable},
 };
-use crate::control::{Resume, Resumed, SagaList, SagaSheet};
+use crate::control::{CancelSaga, Chosen, Resumed, SagaCancelled, SagaList, SagaSheet};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum SagasCommand {
@@ -26,6 +26,10 @@ pub(super) enum SagasCommand {
   banyan sagas resume 0190f2d4-5c1e-7a3b-8f00-3c2a1b0d9e8f --why \"provider is back\"
   banyan sagas resume --all")]
     Resume(ResumeArgs),
+    /// Gives up a stuck one: what it has done is undone, or taken back where there is no undoing (an order's money is given back)
+    #[command(after_help = "Example:
+  banyan sagas cancel ordering/0190f2d4-5c1e-7a3b-8f00-3c2a1b0d9e8f --why \"the hall has no such row\"")]
+    Cancel(CancelArgs),
 }
 
 #[derive(Debug, Args)]
@@ -33,7 +37,7 @@ pub(super) struct ListArgs {
     /// Only those of this module
     #[arg(long)]
     module: Option<String>,
-    /// Only those of this status: stuck, running, compensating, done or undone
+    /// Only those of this status: stuck, running, compensating, done, undone or abandoned
     #[arg(long)]
     status: Option<String>,
     /// How many at most
@@ -71,11 +75,24 @@ pub(super) struct ResumeArgs {
     output: Json,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct CancelArgs {
+    /// Its id, or module and id
+    #[arg(value_name = "[MODULE/]ID")]
+    id: String,
+    /// Why, for the audit trail; it is kept with the saga too
+    #[arg(long)]
+    why: String,
+    #[command(flatten)]
+    output: Json,
+}
+
 pub(super) async fn run(command: SagasCommand, global: &Global) -> Result<(), Failure> {
     match command {
         SagasCommand::List(args) => list(args, global).await,
         SagasCommand::Show(args) => show(args, global).await,
         SagasCommand::Resume(args) => resume(args, global).await,
+        SagasCommand::Cancel(args) => cancel(args, global).await,
     }
 }
 
@@ -92,7 +109,9 @@ async fn list(args: ListArgs, global: &Global) -> Result<(), Failure> {
     }
     list.not_read.iter().for_each(|why| output::message(why));
     if list.sagas.is_empty() {
-        output::message("there is no such saga; those that are over are listed with --status done or --status undone");
+        output::message(
+            "there is no such saga; those that are over are listed with --status done, undone or abandoned",
+        );
         return Ok(());
     }
     let head = [
@@ -168,7 +187,7 @@ async fn show(args: ShowArgs, global: &Global) -> Result<(), Failure> {
 }
 
 async fn resume(args: ResumeArgs, global: &Global) -> Result<(), Failure> {
-    let asked = Resume {
+    let asked = Chosen {
         ids: args.ids,
         of: args.module,
         all: args.all,
@@ -184,4 +203,20 @@ async fn resume(args: ResumeArgs, global: &Global) -> Result<(), Failure> {
         output::message("there are more: run this again");
     }
     Ok(())
+}
+
+async fn cancel(args: CancelArgs, global: &Global) -> Result<(), Failure> {
+    let asked = CancelSaga {
+        id: args.id,
+        why: args.why,
+    };
+    let cancelled: SagaCancelled = Client::find(global)?.post("/control/v1/sagas/cancel", &asked).await?;
+    if args.output.json {
+        return output::json(&cancelled);
+    }
+    let becomes = match cancelled.status.as_str() {
+        "abandoned" => "is given up; what takes it back has begun",
+        _ => "turns round; what it has done is being undone",
+    };
+    output::text(&format!("saga {} {becomes}\n", cancelled.saga))
 }

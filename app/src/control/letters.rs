@@ -16,7 +16,7 @@ use strangler::{Cx, Principal, routes::Refusal};
 use strangler_store::{Db, DeadLetter, Envelope, LetterId, StoreError};
 
 use super::{
-    Control,
+    Chosen, Control,
     api::{Asked, At, Body, ControlProblem, MOST, Operator, unknown},
     to_its_end,
 };
@@ -80,24 +80,6 @@ pub struct Letters {
     pub dead_letters: Vec<LetterLine>,
     /// Modules that could not be asked, as sentences.
     pub not_read: Vec<String>,
-}
-
-/// About which letters is decided; exactly one of the first three is given.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Decide {
-    /// These.
-    #[serde(default)]
-    pub ids: Vec<String>,
-    /// Those of a module, or of one subscription: `<module>/<subscription>`.
-    #[serde(default)]
-    pub of: Option<String>,
-    /// All there are.
-    #[serde(default)]
-    pub all: bool,
-    /// Why, for the audit trail.
-    #[serde(default)]
-    pub why: Option<String>,
 }
 
 /// What became of it.
@@ -246,7 +228,7 @@ impl Control {
     ///
     /// # Errors
     /// As [`Refusal`] says.
-    pub async fn retry_letters(self: &Arc<Self>, asked: &Decide, by: &Principal) -> Result<Decided, Refusal> {
+    pub async fn retry_letters(self: &Arc<Self>, asked: &Chosen, by: &Principal) -> Result<Decided, Refusal> {
         self.decide(asked, by, Decision::Retry).await
     }
 
@@ -255,11 +237,11 @@ impl Control {
     ///
     /// # Errors
     /// As [`Refusal`] says.
-    pub async fn discard_letters(self: &Arc<Self>, asked: &Decide, by: &Principal) -> Result<Decided, Refusal> {
+    pub async fn discard_letters(self: &Arc<Self>, asked: &Chosen, by: &Principal) -> Result<Decided, Refusal> {
         self.decide(asked, by, Decision::Discard).await
     }
 
-    async fn decide(self: &Arc<Self>, asked: &Decide, by: &Principal, decision: Decision) -> Result<Decided, Refusal> {
+    async fn decide(self: &Arc<Self>, asked: &Chosen, by: &Principal, decision: Decision) -> Result<Decided, Refusal> {
         let (control, asked, by) = (self.clone(), asked.clone(), by.clone());
         to_its_end(async move {
             let (chosen, more) = control.choose(&asked).await?;
@@ -294,9 +276,8 @@ impl Control {
     }
 
     /// The parked letters that are meant, by schema, and whether there are more.
-    async fn choose(&self, asked: &Decide) -> Result<(BTreeMap<String, Vec<LetterId>>, bool), Refusal> {
-        let given = [!asked.ids.is_empty(), asked.of.is_some(), asked.all];
-        if given.into_iter().filter(|g| *g).count() != 1 {
+    async fn choose(&self, asked: &Chosen) -> Result<(BTreeMap<String, Vec<LetterId>>, bool), Refusal> {
+        if !asked.is_one_choice() {
             let why = "say which dead letters: their ids, or those of a module or subscription, or all of them";
             return Err(Refusal::Wrong(why.to_owned()));
         }
@@ -403,7 +384,7 @@ async fn show(
 async fn retry(
     Operator(by): Operator,
     State(control): State<Arc<Control>>,
-    Body(asked): Body<Decide>,
+    Body(asked): Body<Chosen>,
 ) -> Result<Json<Decided>, ControlProblem> {
     Ok(Json(control.retry_letters(&asked, &by).await?))
 }
@@ -411,7 +392,7 @@ async fn retry(
 async fn discard(
     Operator(by): Operator,
     State(control): State<Arc<Control>>,
-    Body(asked): Body<Decide>,
+    Body(asked): Body<Chosen>,
 ) -> Result<Json<Decided>, ControlProblem> {
     Ok(Json(control.discard_letters(&asked, &by).await?))
 }

@@ -2,6 +2,7 @@
 //! is here.
 
 mod api;
+mod chosen;
 mod extract;
 mod happened;
 mod health;
@@ -14,12 +15,13 @@ mod status;
 mod store;
 
 pub use api::{ControlProblem, router};
+pub use chosen::Chosen;
 pub use extract::{Extracted, Extractor};
 pub use happened::{Happened, happened_subscriptions};
 pub use health::{Health, HealthStatus};
-pub use letters::{Decide, Decided, Letter, LetterLine, Letters};
+pub use letters::{Decided, Letter, LetterLine, Letters};
 pub use metrics::Metrics;
-pub use sagas::{Resume, Resumed, SagaLine, SagaList, SagaSheet, SagaStep};
+pub use sagas::{CancelSaga, Resumed, SagaCancelled, SagaLine, SagaList, SagaSheet, SagaStep};
 pub use status::{ModuleStatus, Status};
 pub use store::ControlStore;
 
@@ -66,6 +68,8 @@ pub struct Running {
     pub switch: Arc<Switch>,
     /// The way to its service.
     pub pool: Arc<Pool>,
+    /// Its sagas with what defines them, if it has any.
+    pub sagas: Option<Sagas>,
 }
 
 /// Everything the control plane works on.
@@ -260,10 +264,16 @@ impl Control {
             let own = control.settings.modules.get(&module);
             if let Some(own) = own {
                 let mail = own.mail.as_ref().map(|mail| mail.expose().to_owned());
+                let authorities = own.mail_ca_file.as_ref().map(|file| {
+                    let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
+                    file.display().to_string()
+                });
                 let set = [
                     ("PROVIDER_URL", own.provider_url.clone()),
                     ("MAIL", mail),
                     ("FROM", own.from.clone()),
+                    ("MAIL_CA_FILE", authorities),
+                    ("KEEP_DAYS", own.keep_days.map(|days| days.to_string())),
                 ];
                 variables.extend(set.into_iter().filter_map(|(name, value)| Some((name, value?))));
             }

@@ -1,5 +1,7 @@
-//! Sagas of every schema: which are under way, which are late or stuck, and putting stuck ones back to work. What a saga
-//! works on may be personal: it is answered to the operator, for one saga at a time, and written nowhere.
+//! Sagas of every schema: which are under way, which are late or stuck, and putting stuck ones back to work, or giving them
+//! up. What a saga works on may be personal: it is answered to the operator, for one saga at a time, and written nowhere.
+
+mod cancel;
 
 use std::sync::Arc;
 
@@ -16,22 +18,16 @@ use strangler::{Cx, Principal, routes::Refusal};
 use strangler_store::{Db, Saga, SagaStatus, Sagas, StepRecord, StoreError};
 use uuid::Uuid;
 
+pub use cancel::{CancelSaga, SagaCancelled};
+
 use super::{
-    Control,
+    Chosen, Control,
     api::{Asked, At, Body, ControlProblem, MOST, Operator, unknown},
     to_its_end,
 };
 
 /// The most sagas that are resumed at once.
 const AT_ONCE: u64 = 10_000;
-/// Every status, what needs a person first.
-const STATUSES: [SagaStatus; 5] = [
-    SagaStatus::Stuck,
-    SagaStatus::Compensating,
-    SagaStatus::Running,
-    SagaStatus::Undone,
-    SagaStatus::Done,
-];
 
 /// A saga in a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,7 +38,7 @@ pub struct SagaLine {
     pub module: String,
     /// The name of its definition.
     pub kind: String,
-    /// `running`, `compensating`, `done`, `undone` or `stuck`.
+    /// `running`, `compensating`, `done`, `undone`, `stuck` or `abandoned`.
     pub status: String,
     /// Whether its deadline passed after the point of no return.
     pub overdue: bool,
@@ -102,24 +98,6 @@ pub struct SagaList {
     pub sagas: Vec<SagaLine>,
     /// Modules that could not be asked, as sentences.
     pub not_read: Vec<String>,
-}
-
-/// Which sagas are resumed; exactly one of the first three is given.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Resume {
-    /// These: `<id>`, or `<module>/<id>`.
-    #[serde(default)]
-    pub ids: Vec<String>,
-    /// The stuck ones of this module.
-    #[serde(default)]
-    pub of: Option<String>,
-    /// All that are stuck.
-    #[serde(default)]
-    pub all: bool,
-    /// Why, for the audit trail.
-    #[serde(default)]
-    pub why: Option<String>,
 }
 
 /// What became of it.
@@ -198,10 +176,15 @@ impl Control {
     pub async fn sagas(&self, module: Option<&str>, status: Option<&str>, limit: u64) -> Result<SagaList, String> {
         let status = match status {
             None => None,
-            Some(text) => Some(STATUSES.into_iter().find(|s| s.as_str() == text).ok_or_else(|| {
-                let all = STATUSES.map(SagaStatus::as_str).join(", ");
-                format!("`{text}` is no status of a saga; there are: {all}")
-            })?),
+            Some(text) => Some(
+                SagaStatus::ALL
+                    .into_iter()
+                    .find(|s| s.as_str() == text)
+                    .ok_or_else(|| {
+                        let all = SagaStatus::ALL.map(SagaStatus::as_str).join(", ");
+                        format!("`{text}` is no status of a saga; there are: {all}")
+                    })?,
+            ),
         };
         let schemas = match module {
             Some(module) => vec![self.schema(module)?],
@@ -269,7 +252,7 @@ impl Control {
     ///
     /// # Errors
     /// As [`Refusal`] says.
-    pub async fn resume_sagas(self: &Arc<Self>, asked: &Resume, by: &Principal) -> Result<Resumed, Refusal> {
+    pub async fn resume_sagas(self: &Arc<Self>, asked: &Chosen, by: &Principal) -> Result<Resumed, Refusal> {
         let (control, asked, by) = (self.clone(), asked.clone(), by.clone());
         to_its_end(async move {
             let (chosen, more) = control.stuck(&asked).await?;
@@ -297,9 +280,8 @@ impl Control {
     }
 
     /// The stuck sagas that are meant, by module, and whether there are more.
-    async fn stuck(&self, asked: &Resume) -> Result<(Vec<(String, Vec<Uuid>)>, bool), Refusal> {
-        let given = [!asked.ids.is_empty(), asked.of.is_some(), asked.all];
-        if given.into_iter().filter(|g| *g).count() != 1 {
+    async fn stuck(&self, asked: &Chosen) -> Result<(Vec<(String, Vec<Uuid>)>, bool), Refusal> {
+        if !asked.is_one_choice() {
             let why = "say which sagas: their ids, or the stuck ones of a module, or all that are stuck";
             return Err(Refusal::Wrong(why.to_owned()));
         }
@@ -356,6 +338,7 @@ pub(super) fn router() -> Router<Arc<Control>> {
     Router::new()
         .route("/control/v1/sagas", get(list))
         .route("/control/v1/sagas/resume", post(resume))
+        .route("/control/v1/sagas/cancel", post(cancel::cancel))
         .route("/control/v1/sagas/{id}", get(show))
         .route("/control/v1/sagas/{module}/{id}", get(show_of))
 }
@@ -405,7 +388,7 @@ async fn sheet(control: &Control, name: &str) -> Result<Json<SagaSheet>, Control
 async fn resume(
     Operator(by): Operator,
     State(control): State<Arc<Control>>,
-    Body(asked): Body<Resume>,
+    Body(asked): Body<Chosen>,
 ) -> Result<Json<Resumed>, ControlProblem> {
     Ok(Json(control.resume_sagas(&asked, &by).await?))
 }

@@ -18,6 +18,7 @@ pub(super) const MODULE: Module = Module {
             server: Arc::new(CatalogServer::new(local)),
             link: Box::new(|_, _, _| {}),
             work: Vec::new(),
+            sagas: None,
         })
     },
     reach: |_, _| {},

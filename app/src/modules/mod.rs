@@ -13,7 +13,7 @@ use ordering_contract::Ordering;
 use payments_contract::Payments;
 use seating_contract::Seating;
 use strangler::{BoxFuture, Contract, ModuleStats, Serve, Switch, Transport};
-use strangler_store::{Db, EventLog, StoreError, Subscription, Turn};
+use strangler_store::{Db, EventLog, Sagas, StoreError, Subscription, Turn};
 use tokio_util::sync::CancellationToken;
 
 use crate::settings::Settings;
@@ -75,6 +75,8 @@ pub struct Started {
     pub link: Link,
     /// What it does by itself, while it is its turn.
     pub work: Vec<Work>,
+    /// Its sagas, for whoever decides about a stuck one; what works on them is among `work`.
+    pub sagas: Option<Sagas>,
 }
 
 /// Puts a switch in front of a started module and notes it among the peers; given the way to its service.

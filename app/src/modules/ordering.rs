@@ -19,9 +19,11 @@ pub(super) const MODULE: Module = Module {
         let seating = ground.peers.seating.clone().ok_or_else(|| missing("seating"))?;
         let payments = ground.peers.payments.clone().ok_or_else(|| missing("payments"))?;
         let local = OrderingModule::new(db.clone(), seating.clone(), payments.clone()).guarded(stats.clone());
+        let sagas = sagas(db, seating, payments);
+        let working = sagas.clone();
         let steps: Work = Box::new(move |turn, stop| {
-            let sagas = sagas(db, seating, payments).with_turn(turn);
-            Box::pin(async move { sagas.run(stop.cancelled()).await })
+            let working = working.with_turn(turn);
+            Box::pin(async move { working.run(stop.cancelled()).await })
         });
         Ok(Started {
             server: Arc::new(OrderingServer::new(local.clone())),
@@ -30,6 +32,7 @@ pub(super) const MODULE: Module = Module {
                 peers.ordering = Some(Arc::new(OrderingSwitch::new(switch, local, client)));
             }),
             work: vec![steps],
+            sagas: Some(sagas),
         })
     },
     reach: |peers, way| {

@@ -27,6 +27,7 @@ pub(super) const MODULE: Module = Module {
                 peers.payments = Some(Arc::new(PaymentsSwitch::new(switch, local, client)));
             }),
             work: Vec::new(),
+            sagas: None,
         })
     },
     reach: |peers, way| {

@@ -32,6 +32,7 @@ pub(super) const MODULE: Module = Module {
                 peers.seating = Some(Arc::new(SeatingSwitch::new(switch, local, client)));
             }),
             work: vec![hears(catalog), sweeping],
+            sagas: None,
         })
     },
     reach: |peers, way| {

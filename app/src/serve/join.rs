@@ -116,7 +116,7 @@ pub async fn join(mut settings: Settings, options: JoinOptions, ready: impl FnOn
         settings.internal.connections,
         accepting.clone(),
         settings.shutdown.grace,
-        move |request| answer(front_gateway.clone(), front_probes.clone(), request),
+        move |request, _| answer(front_gateway.clone(), front_probes.clone(), request),
     );
     probes.started();
     ready(address);

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -128,6 +128,7 @@ pub async fn monolith(
         .collect();
     let grace = settings.shutdown.grace;
     let (connections, inside) = (settings.public.connections, settings.internal.connections);
+    let streams = settings.public.streams_per_client;
     let limits = GatewayLimits {
         body: settings.public.body_limit,
         budget: settings.public.budget,
@@ -176,7 +177,7 @@ pub async fn monolith(
         })
         .merge(console::router(control.clone(), stop.clone()));
     let follow = |door: Arc<dyn Authenticate>| match &peers.ordering {
-        Some(ordering) => progress::router(ordering.clone(), door, stop.clone()),
+        Some(ordering) => progress::router(ordering.clone(), door, streams, stop.clone()),
         None => Router::new(),
     };
     let pages = pages.merge(follow(Arc::new(PublicDoor(tokens.clone()))));
@@ -204,12 +205,12 @@ pub async fn monolith(
     let accepting = stop.child_token();
     let servers = async {
         tokio::join!(
-            serve(public, connections, accepting.clone(), grace, move |r| front
+            serve(public, connections, accepting.clone(), grace, move |request, from| {
+                front.clone().answer(request, from)
+            }),
+            serve(internal, inside, accepting.clone(), grace, move |request, from| back
                 .clone()
-                .answer(r)),
-            serve(internal, inside, accepting.clone(), grace, move |r| back
-                .clone()
-                .answer(r)),
+                .answer(request, from)),
         )
     };
     probes.started();
@@ -336,6 +337,7 @@ impl House<'_> {
             server,
             switch,
             pool,
+            sagas: started.sagas,
         })
     }
 }
@@ -466,7 +468,7 @@ struct Front {
 }
 
 impl Front {
-    async fn answer(self, request: Request<Incoming>) -> Response<AnyBody> {
+    async fn answer(self, mut request: Request<Incoming>, from: IpAddr) -> Response<AnyBody> {
         // RFC 9112, 3.2: exactly one Host, or nobody can tell what was asked of whom.
         let hosts = request.headers().get_all(http::header::HOST).iter().count();
         if hosts > 1 || (hosts == 0 && request.version() == http::Version::HTTP_11) {
@@ -476,6 +478,7 @@ impl Front {
         if self.gateway.takes(path) && !progress::takes(path) {
             return self.gateway.handle(request).await.map(AnyBody::Operation);
         }
+        let follows = progress::takes(path);
         if let Some(answer) = self.probes.answer(path).await {
             return answer.map(AnyBody::Page);
         }
@@ -488,6 +491,9 @@ impl Front {
             && let Err(why) = door.insider(request.headers())
         {
             return refuse(http::StatusCode::UNAUTHORIZED, why);
+        }
+        if follows {
+            request.extensions_mut().insert(progress::Client(from));
         }
         match tokio::time::timeout(self.patience, self.pages.oneshot(request)).await {
             Ok(Ok(page)) => page.map(AnyBody::Page),

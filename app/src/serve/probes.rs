@@ -14,10 +14,23 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::{Map, json};
-use strangler_store::Db;
+use strangler_store::{Db, StoreError};
 
 /// How long a database may take to answer a probe.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What is wrong with a database, in words that anybody may read.
+async fn look(db: &Db) -> Option<&'static str> {
+    match db.ping().await {
+        Ok(()) if db.is_writable().await => None,
+        Ok(()) => Some("cannot be written"),
+        Err(error @ StoreError::Corrupt(_)) => {
+            tracing::error!(%error, "the process is not ready");
+            Some("is damaged")
+        }
+        Err(_) => Some("does not answer"),
+    }
+}
 
 /// How the process is.
 #[derive(Clone)]
@@ -67,12 +80,10 @@ impl Probes {
         let mut checks = Map::new();
         let mut all = started && !stopping;
         for db in self.databases.iter() {
-            let well = matches!(tokio::time::timeout(PATIENCE, db.ping()).await, Ok(Ok(())));
-            checks.insert(
-                db.schema().to_owned(),
-                if well { "answers" } else { "does not answer" }.into(),
-            );
-            all &= well;
+            let looked = tokio::time::timeout(PATIENCE, look(db)).await;
+            let trouble = looked.unwrap_or(Some("does not answer"));
+            checks.insert(db.schema().to_owned(), trouble.unwrap_or("answers").into());
+            all &= trouble.is_none();
         }
         let status = match (all, stopping, started) {
             (true, ..) => "ready",

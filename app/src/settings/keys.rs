@@ -35,6 +35,8 @@ pub(super) enum Kind {
     Number { least: i64, most: i64, unit: &'static str },
     /// The path of a folder.
     Folder,
+    /// The path of a file.
+    File,
     /// One of these words.
     Choice(&'static [&'static str]),
     /// What is logged.
@@ -119,6 +121,12 @@ pub(super) static KEYS: &[Key] = &[
         "connections open at once",
     ),
     key(
+        "public.streams_per_client",
+        number(1, 512, "streams"),
+        "16",
+        "progress streams open at once from one address; more where a proxy stands in front",
+    ),
+    key(
         "public.budget_ms",
         number(10, 10 * MINUTE, MS),
         "10000",
@@ -166,6 +174,16 @@ pub(super) static KEYS: &[Key] = &[
         "modules.notifications.from",
         Kind::Mailbox,
         "who writes mails; Banyan Box Office <box-office@banyan.example> when nothing is set",
+    ),
+    optional(
+        "modules.notifications.mail_ca_file",
+        Kind::File,
+        "authorities (PEM) that may sign the mail server's certificate, besides the public ones",
+    ),
+    optional(
+        "modules.notifications.keep_days",
+        number(0, 36_500, "days"),
+        "how long mails are kept that are over, addresses included; 90 when nothing is set, 0: for ever",
     ),
     key(
         "identity.token_ttl_s",
@@ -278,6 +296,7 @@ impl Kind {
             Self::Switch => "true or false".to_owned(),
             Self::Number { least, most, unit } => format!("a whole number from {least} to {most} ({unit})"),
             Self::Folder => "the path of a folder".to_owned(),
+            Self::File => "the path of a file".to_owned(),
             Self::Choice(words) => words.join(" or "),
             Self::LogLevel => "error, warn, info, debug, trace or off, or target=level, separated by commas".to_owned(),
             Self::HttpUrl => "like http://127.0.0.1:9090".to_owned(),
@@ -329,7 +348,7 @@ impl Kind {
                 return number.filter(|number| (least..=most).contains(&number)).map(Into::into);
             }
             Self::Address => text?.parse::<SocketAddr>().is_ok(),
-            Self::Folder => !text?.is_empty() && !text?.contains('\0'),
+            Self::Folder | Self::File => !text?.is_empty() && !text?.contains('\0'),
             Self::Choice(words) => words.contains(&text?),
             Self::LogLevel => is_log_level(text?),
             Self::HttpUrl => is_http(text?),

@@ -68,6 +68,8 @@ pub struct Public {
     pub body_limit: usize,
     /// How many connections may be open at once.
     pub connections: usize,
+    /// How many orders may be followed at once from one address.
+    pub streams_per_client: usize,
     /// How long a request may take.
     #[serde(rename = "budget_ms", deserialize_with = "milliseconds")]
     pub budget: Duration,
@@ -107,6 +109,10 @@ pub struct Module {
     pub mail: Option<Secret>,
     /// Of notifications: who writes.
     pub from: Option<String>,
+    /// Of notifications: the file with the authorities of the mail server.
+    pub mail_ca_file: Option<PathBuf>,
+    /// Of notifications: how many days mails are kept that are over; 0 is for ever.
+    pub keep_days: Option<u32>,
 }
 
 /// `[identity]`.

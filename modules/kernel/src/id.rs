@@ -2,7 +2,7 @@
 
 /// Declares an identifier type: `kernel::id! { /// An act's id. pub struct ActId; }`.
 ///
-/// Its text form is the hyphenated UUID; any form that RFC 9562 allows is read.
+/// Its text form is the hyphenated UUID (RFC 9562, 4), and no other is read from a text: one thing has one address.
 #[macro_export]
 macro_rules! id {
     ($(#[$doc:meta])* $visibility:vis struct $name:ident;) => {
@@ -26,8 +26,9 @@ macro_rules! id {
 
             fn from_str(text: &str) -> Result<Self, String> {
                 match text.parse() {
-                    Ok(uuid) => Ok(Self(uuid)),
-                    Err(_) => Err("not a UUID, such as 0190163d-8694-739b-aea5-966c26f8ad91".to_owned()),
+                    // Without hyphens, in braces or as a URN it has another length.
+                    Ok(uuid) if text.len() == 36 => Ok(Self(uuid)),
+                    _ => Err("not a UUID, such as 0190163d-8694-739b-aea5-966c26f8ad91".to_owned()),
                 }
             }
         }

@@ -8,10 +8,12 @@
 
 mod domain;
 pub mod post;
+mod retention;
 mod sender;
 mod service;
 mod store;
 pub mod subscriptions;
 
+pub use retention::forget;
 pub use sender::{Sender, sender};
 pub use service::NotificationsModule;

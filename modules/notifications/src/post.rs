@@ -15,8 +15,13 @@ pub use smtp::Smtp;
 
 /// Whoever carries mail. Nothing that it says, in a failure or a log line, holds an address.
 pub trait Post: Send + Sync + 'static {
-    /// Whether handing a mail over twice comes to the same as once, by the mail's id.
+    /// Whether handing a mail over twice comes to the same as once, by the mail's id. If so it is not marked before it is
+    /// handed over; whoever is killed in between leaves a mail that is handed over again, and its attempt is not counted.
+    /// If not, a mail that was marked is never handed over again unless somebody says so.
     fn is_repeatable(&self) -> bool;
+
+    /// How many mails are on their way by it at a time, at most: each may have a connection of its own. One at least.
+    fn at_once(&self) -> usize;
 
     /// The longest time that [`Ready::hand_over`] takes.
     fn patience(&self) -> Duration;
@@ -45,10 +50,18 @@ pub trait Ready: Send {
 /// # Errors
 /// A sentence, without the password, when one of the two makes no sense.
 pub fn post_of(url: &str, from: &str) -> Result<Arc<dyn Post>, String> {
+    post_trusting(url, from, &[])
+}
+
+/// The same; a mail server's certificate may also be signed by one of these authorities, whose certificates are PEM.
+///
+/// # Errors
+/// As [`post_of`], and when there is something else in `authorities`.
+pub fn post_trusting(url: &str, from: &str, authorities: &[u8]) -> Result<Arc<dyn Post>, String> {
     let writer = Writer::new(from)?;
     match url.split_once(':') {
         Some(("file", folder)) if !folder.is_empty() => Ok(Arc::new(Files::new(folder.into(), writer))),
-        Some(("smtp" | "smtps", _)) => Ok(Arc::new(Smtp::new(url, writer)?)),
+        Some(("smtp" | "smtps", _)) => Ok(Arc::new(Smtp::trusting(url, writer, authorities)?)),
         _ => Err("mail goes to `file:<folder>`, `smtp://host` or `smtps://host`".to_owned()),
     }
 }

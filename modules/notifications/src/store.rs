@@ -12,7 +12,7 @@ use strangler_store::{Aggregate, StoreError};
 use crate::domain::{Address, MailState};
 use entities::mails;
 pub(crate) use facts::{FactsOf, HearAct, HearShow, HearVenue};
-pub(crate) use outbox::{DueMails, MailsLike};
+pub(crate) use outbox::{DueMails, MailsLike, OldMails, TheseMails};
 
 /// The time of a unit of work, as the domain has it. A clock before 1970 or after 9999 is none to date mails by.
 pub(crate) fn time(time: chrono::DateTime<chrono::Utc>) -> Result<Time, StoreError> {

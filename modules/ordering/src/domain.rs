@@ -3,7 +3,7 @@
 use kernel::{Money, Uuid};
 use ordering_contract::{
     Email, Order, OrderCancelled, OrderConfirmed, OrderDraft, OrderId, OrderPlaced, OrderRefused, OrderStatus,
-    OrderStep, OrderingError, OrderingEvent, PaymentToken, SeatId, ShowId, Ticket, TicketId,
+    OrderStep, OrderStuck, OrderingError, OrderingEvent, PaymentToken, SeatId, ShowId, Ticket, TicketId,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -28,7 +28,7 @@ pub(crate) struct OrderState {
     pub(crate) status: OrderStatus,
     /// Somebody was promised that it ends cancelled.
     pub(crate) cancel_asked: bool,
-    /// The saga that cancels it after it was confirmed.
+    /// The saga that takes it back after its money was taken.
     pub(crate) cancellation: Option<Uuid>,
     pub(crate) reason: Option<Problem>,
     /// Once it was confirmed.
@@ -136,19 +136,31 @@ impl OrderState {
     }
 
     /// The order when it goes neither way by itself.
-    pub(crate) fn stuck(&self, reason: Problem) -> Self {
+    pub(crate) fn stuck(&self, reason: Problem) -> (Self, OrderingEvent) {
         let mut next = self.next(OrderStatus::Stuck);
-        next.reason = Some(reason);
-        next
+        next.reason = Some(reason.clone());
+        let event = OrderStuck {
+            order: next.id,
+            show: next.show,
+            seats: next.seats.clone(),
+            email: next.email.clone(),
+            reason,
+        };
+        (next, OrderingEvent::Stuck(event))
     }
 
     /// The order after somebody helped; `None` when it was not stuck.
     pub(crate) fn resumed(&self) -> Option<Self> {
-        let before = match self.cancellation {
-            Some(_) => OrderStatus::Confirmed,
-            None => OrderStatus::Placed,
-        };
-        (self.status == OrderStatus::Stuck).then(|| self.next(before))
+        (self.status == OrderStatus::Stuck).then(|| self.next(self.bound_for()))
+    }
+
+    /// How it stands, and if it is stuck, how it stood before.
+    fn bound_for(&self) -> OrderStatus {
+        match (self.status, self.total) {
+            (OrderStatus::Stuck, Some(_)) => OrderStatus::Confirmed,
+            (OrderStatus::Stuck, None) => OrderStatus::Placed,
+            (status, _) => status,
+        }
     }
 
     /// What to do about a wish to cancel; `saga` is the id of the saga that takes it back, if it comes to that.
@@ -169,9 +181,9 @@ impl OrderState {
         }
     }
 
-    /// The confirmed order that the saga with this id takes back.
+    /// The order that the saga with this id takes back: a confirmed one, or one that was stuck after its money was taken.
     pub(crate) fn take_back(&self, saga: Uuid) -> Self {
-        let mut next = self.next(self.status);
+        let mut next = self.next(self.bound_for());
         next.cancel_asked = true;
         next.cancellation = Some(saga);
         next

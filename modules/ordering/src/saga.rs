@@ -11,6 +11,10 @@
 //!
 //! The cancellation has two retriable steps: `unassign` frees the seats, so that nobody gets in who is given money back, and
 //! `refund` gives it back. The hold and the payment have the order's id, and whoever is called knows a repeat by it.
+//!
+//! A purchase that is stuck at its pivot or after it, and that somebody gives up, is followed by its cancellation too. Nobody
+//! may know then whether the money was taken, and the call that takes it may still be on its way: so `refund` brings a capture
+//! that has begun to its end first, and voids a payment whose capture has not begun, which is refused from then on.
 
 mod steps;
 mod watch;
@@ -40,7 +44,7 @@ const REFUND: &str = "refund";
 
 /// The kind of saga that an order is.
 pub(crate) const PURCHASE: &str = "purchase";
-/// The kind of saga that takes a confirmed order back.
+/// The kind of saga that takes an order back whose money was taken.
 pub(crate) const CANCELLATION: &str = "cancellation";
 
 /// How long a purchase may take before its money is taken. Half of what a hold lasts: a hold that is committed within it
@@ -55,9 +59,9 @@ const RETRY: Retry = Retry {
     attempts: 500,
 };
 
-/// How many orders are worked on at a time. A step mostly waits for others; a provider that hangs must not keep those waiting
-/// who have not come to it yet.
-const IN_FLIGHT: usize = 512;
+/// How many orders may be at each of the steps that ask the provider, which may hang for as long as a step lasts. Together
+/// they are fewer than are worked on at a time: seats are held, and sold, whatever becomes of the money.
+const AT_THE_PROVIDER: usize = 64;
 
 /// What the steps of a purchase work on.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -88,6 +92,9 @@ impl Purchase {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Cancellation {
     pub(crate) order: Uuid,
+    /// Once it was given back, if anything was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) refunded: Option<Money>,
 }
 
 /// The sagas of ordering's schema `db`. Run them wherever the module's background work is done; they work on what
@@ -96,23 +103,28 @@ pub(crate) struct Cancellation {
 pub fn sagas(db: Db, seating: Arc<dyn Seating>, payments: Arc<dyn Payments>) -> Sagas {
     let call = |what| Call::new(seating.clone(), payments.clone(), what);
     let retriable = |name, what| Step::retriable(name, call(what)).with_retry(RETRY);
-    let cancellation = [retriable(UNASSIGN, What::Unassign), retriable(REFUND, What::Refund)];
+    let cancellation = [
+        retriable(UNASSIGN, What::Unassign),
+        retriable(REFUND, What::Refund).with_most(AT_THE_PROVIDER),
+    ];
     let cancellation = Definition::<Cancellation>::new(CANCELLATION, cancellation);
-    let mut sagas = Sagas::new(db).with_in_flight(IN_FLIGHT);
+    let mut sagas = Sagas::new(db);
     let registered = sagas.register(cancellation.with_watch(Arc::new(CancellationWatch)));
 
     let compensatable = |name, what, undo| Step::compensatable(name, call(what), call(undo)).with_retry(RETRY);
     let purchase = [
         compensatable(HOLD, What::Hold, What::Release),
-        compensatable(AUTHORISE, What::Authorise, What::Void),
+        compensatable(AUTHORISE, What::Authorise, What::Void).with_most(AT_THE_PROVIDER),
         compensatable(COMMIT, What::Commit, What::Release),
-        Step::pivot(CAPTURE, call(What::Capture)).with_retry(RETRY),
+        Step::pivot(CAPTURE, call(What::Capture))
+            .with_retry(RETRY)
+            .with_most(AT_THE_PROVIDER),
         Step::retriable(ASSIGN, call(What::Assign)).with_retry(RETRY),
     ];
     // An order that is to be cancelled while its money is taken begins its cancellation when it ends.
     let watch = PurchaseWatch::new(sagas.clone());
     let purchase = Definition::<Purchase>::new(PURCHASE, purchase).with_watch(Arc::new(watch));
-    let registered = registered.and_then(|()| sagas.register(purchase));
+    let registered = registered.and_then(|()| sagas.register(purchase.abandonable()));
     match registered {
         Ok(()) => sagas,
         Err(wrong) => unreachable!("{wrong}"),

@@ -177,16 +177,8 @@ impl Tries {
 /// What the database said is for the log; the caller learns what it means for them.
 fn unavailable(error: StoreError) -> OrderingError {
     tracing::error!(%error, "ordering's store");
-    let cause = match error {
-        StoreError::Conflict(_) => "it was changed by two at once; ask again",
-        StoreError::Busy(_) => "it is busy; ask again shortly",
-        StoreError::Full(_) => "its disk is full; nothing was changed, and somebody has to make room",
-        StoreError::ReadOnly(_) => "it cannot be written; nothing was changed, and the log says why",
-        StoreError::Unavailable(_) => "its database does not answer; ask again shortly",
-        _ => "something is wrong with it; the log has the cause under this trace",
-    };
     OrderingError::Unavailable {
-        cause: cause.to_owned(),
+        cause: error.outward().to_owned(),
     }
 }
 

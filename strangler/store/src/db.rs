@@ -11,10 +11,11 @@ use uuid::Uuid;
 
 use crate::{
     DeadLetters, EventLog, Janitor, Leases, Queues, Relay, Retention, StoreError, Uow, View,
-    error::{Place, connection_lost},
+    error::{Place, Sort, connection_lost},
+    health::Home,
     log::LocalLog,
     migrate, postgres,
-    pulse::{Beats, Pulse},
+    pulse::{Beats, Own, Pulse},
     sqlite,
     writer::{Signals, Tx, Writer},
 };
@@ -81,6 +82,8 @@ struct Inner {
     line: Option<Writer>,
     /// Signs of what other processes wrote.
     pulse: Pulse,
+    /// On SQLite: the file it was opened in.
+    home: Option<Home>,
 }
 
 impl fmt::Debug for Db {
@@ -106,7 +109,10 @@ impl Db {
             let file = sqlite::file_of(url).map_err(|why| unnamed.refused("reading the database URL", why))?;
             let place = Arc::new(Place::new(Engine::Sqlite, schema, format!("sqlite:{}", file.display())));
             let (writer, reader) = sqlite::open(&file, &place, &options).await?;
-            Ok(Self::assemble(place, writer, reader, Pulse::of_file(&file), options))
+            let home = Home::of(&file).map_err(|e| place.io("looking at the file", &e))?;
+            let own = Own::default();
+            let pulse = Pulse::of_file(&file, own.clone());
+            Ok(Self::assemble(place, writer, reader, pulse, Some((own, home)), options))
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
             let unnamed = Place::new(Engine::Postgres, schema, String::new());
             let parsed = postgres::parse(url).map_err(|why| unnamed.refused("reading the database URL", why))?;
@@ -114,7 +120,14 @@ impl Db {
             let place = Arc::new(Place::new(Engine::Postgres, schema, shown));
             let connection = postgres::open(connect, &place, &options).await?;
             let pulse = Pulse::of_channel(connection.get_postgres_connection_pool(), schema);
-            Ok(Self::assemble(place, connection.clone(), connection, pulse, options))
+            Ok(Self::assemble(
+                place,
+                connection.clone(),
+                connection,
+                pulse,
+                None,
+                options,
+            ))
         } else {
             let place = Place::new(Engine::Sqlite, schema, String::new());
             let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
@@ -128,14 +141,25 @@ impl Db {
         writer: DatabaseConnection,
         reader: DatabaseConnection,
         pulse: Pulse,
+        file: Option<(Own, Home)>,
         options: DbOptions,
     ) -> Self {
         let signals = Arc::new(Signals::new());
         for news in [&signals.commits, &signals.logged, &signals.sagas, &signals.queues] {
             pulse.announce(news.subscribe());
         }
-        let line = (place.engine == Engine::Sqlite)
-            .then(|| Writer::new(writer.clone(), place.clone(), signals.clone(), options.acquire_timeout));
+        let (line, home) = file
+            .map(|(own, home)| {
+                let line = Writer::new(
+                    writer.clone(),
+                    place.clone(),
+                    signals.clone(),
+                    own,
+                    options.acquire_timeout,
+                );
+                (line, home)
+            })
+            .unzip();
         Self(Arc::new(Inner {
             place,
             writer,
@@ -145,6 +169,7 @@ impl Db {
             signals,
             line,
             pulse,
+            home,
         }))
     }
 
@@ -231,11 +256,16 @@ impl Db {
         Retention::new(self.clone())
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers, and on SQLite whether it is still the file that was opened.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] most likely.
+    /// [`StoreError::Unavailable`] most likely; [`StoreError::Corrupt`] when the file was deleted or replaced.
     pub async fn ping(&self) -> Result<(), StoreError> {
+        const DOING: &str = "asking whether the database is there";
+        if let Some(home) = &self.0.home {
+            home.check()
+                .map_err(|gone| self.place().make(Sort::Corrupt, DOING, gone))?;
+        }
         // On SQLite a constant would not touch the file.
         let sql = match self.engine() {
             Engine::Sqlite => "SELECT count(*) FROM sqlite_schema",
@@ -245,9 +275,7 @@ impl Db {
         let answer = self
             .persist(async || self.0.reader.query_one_raw(ask.clone()).await)
             .await;
-        answer
-            .map(drop)
-            .map_err(|e| self.place().error("asking whether the database is there", &e))
+        answer.map(drop).map_err(|e| self.place().error(DOING, &e))
     }
 
     /// Closes every connection, after the statements that are running. Clones of this handle are closed too.

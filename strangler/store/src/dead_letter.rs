@@ -3,15 +3,20 @@
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel,
-    PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, DbErr, EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter,
+    QueryOrder, QuerySelect,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
 use strangler::Cx;
 
 use crate::{
-    Db, Envelope, StoreError, entity::subscriptions, queue, subscription::promote, view::Reader, writer::News,
+    Db, Envelope, StoreError,
+    entity::subscriptions,
+    queue,
+    subscription::promote,
+    view::Reader,
+    writer::{News, Tx},
 };
 
 use self::entity::{dead_letters, set_aside};
@@ -217,7 +222,7 @@ impl DeadLetters {
         Ok(resolved)
     }
 
-    async fn resolve_one(&self, tx: &DatabaseTransaction, cx: &Cx, id: &LetterId, how: &str) -> Result<bool, DbErr> {
+    async fn resolve_one(&self, tx: &Tx, cx: &Cx, id: &LetterId, how: &str) -> Result<bool, DbErr> {
         // The transactions of the subscription, or of the queue's workers, begin with this lock too.
         let of_queue = queue::is_queue(&id.subscription);
         if of_queue {

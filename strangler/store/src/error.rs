@@ -5,7 +5,7 @@
 use std::{
     fmt, io,
     sync::atomic::{AtomicU64, Ordering},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use sea_orm::{
@@ -64,6 +64,18 @@ impl StoreError {
     /// next run loads the newer state and decides anew.
     pub fn retryable(&self) -> bool {
         matches!(self, Self::Conflict(_) | Self::Busy(_) | Self::Unavailable(_))
+    }
+
+    /// What it means for who asked from outside, and what they can do: without what the database said, which is for the log.
+    pub fn outward(&self) -> &'static str {
+        match self {
+            Self::Conflict(_) => "it was changed by two at once; ask again",
+            Self::Busy(_) => "it is busy; ask again shortly",
+            Self::Full(_) => "its disk is full; nothing was changed, and somebody has to make room",
+            Self::ReadOnly(_) => "it cannot be written; nothing was changed, and the log says why",
+            Self::Unavailable(_) => "its database does not answer; ask again shortly",
+            _ => "something is wrong with it; the log has the cause under this trace",
+        }
     }
 
     /// Where and why it failed.
@@ -151,7 +163,8 @@ pub(crate) enum Sort {
     Other,
 }
 
-/// One schema of one database: turns the driver's errors into ours, and remembers when the connection last broke.
+/// One schema of one database: turns the driver's errors into ours, and remembers when the connection last broke and when a
+/// write last found no room.
 #[derive(Debug)]
 pub(crate) struct Place {
     pub(crate) engine: Engine,
@@ -160,6 +173,8 @@ pub(crate) struct Place {
     started: Instant,
     /// Milliseconds after `started` at which a connection was last found broken; 0 for never.
     broken: AtomicU64,
+    /// The same for a write that was not possible; 0 again when one was.
+    stuck: AtomicU64,
 }
 
 impl Place {
@@ -170,6 +185,7 @@ impl Place {
             database,
             started: Instant::now(),
             broken: AtomicU64::new(0),
+            stuck: AtomicU64::new(0),
         }
     }
 
@@ -195,6 +211,9 @@ impl Place {
     pub(crate) fn make(&self, sort: Sort, doing: impl fmt::Display, cause: impl fmt::Display) -> StoreError {
         if sort == Sort::Unavailable {
             self.note_broken();
+        }
+        if matches!(sort, Sort::Full | Sort::ReadOnly) {
+            self.stuck.store(self.moment(), Ordering::Relaxed);
         }
         let trouble = Box::new(Trouble {
             schema: self.schema.clone(),
@@ -229,8 +248,30 @@ impl Place {
 
     /// Remembers that a connection was found broken just now.
     pub(crate) fn note_broken(&self) {
-        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.broken.store(now.max(1), Ordering::Relaxed);
+        self.broken.store(self.moment(), Ordering::Relaxed);
+    }
+
+    /// How long ago a write was last found not to be possible; `None` when one was since.
+    pub(crate) fn stuck(&self) -> Option<Duration> {
+        let stuck = self.stuck.load(Ordering::Relaxed);
+        (stuck > 0).then(|| Duration::from_millis(self.moment().saturating_sub(stuck)))
+    }
+
+    /// A write that began at this [`moment`](Self::moment) was possible; one that was not since counts more.
+    pub(crate) fn note_written(&self, began: u64) {
+        let stuck = self.stuck.load(Ordering::Relaxed);
+        if stuck < began {
+            _ = self
+                .stuck
+                .compare_exchange(stuck, 0, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
+    /// Now, in milliseconds after the start; never 0.
+    pub(crate) fn moment(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis())
+            .unwrap_or(u64::MAX)
+            .max(1)
     }
 
     /// Whether a connection that was last used `idle_ms` ago may have been broken since.

@@ -18,7 +18,7 @@
 use std::{fmt, future::Future, pin::pin, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sea_orm::{ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
+use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
 use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager, async_trait, sea_query};
 use sea_query::Index;
 use serde::Serialize;
@@ -33,6 +33,7 @@ use crate::{
     saga::{received, saga_steps, sagas},
     tenure::Tenure,
     view::Reader,
+    writer::Tx,
 };
 
 /// The most rows of one kind that one transaction deletes.
@@ -111,7 +112,11 @@ impl Unfinished for Db {
     }
 }
 
-const ENDED: [&str; 2] = [SagaStatus::Done.as_str(), SagaStatus::Undone.as_str()];
+const ENDED: [&str; 3] = [
+    SagaStatus::Done.as_str(),
+    SagaStatus::Undone.as_str(),
+    SagaStatus::Abandoned.as_str(),
+];
 
 /// Sweeps one schema.
 #[derive(Clone)]
@@ -317,7 +322,7 @@ impl Kind {
     }
 
     /// Deletes some of those from before `before`, the oldest first.
-    async fn delete(self, tx: &DatabaseTransaction, before: DateTime<Utc>) -> Result<u64, DbErr> {
+    async fn delete(self, tx: &Tx, before: DateTime<Utc>) -> Result<u64, DbErr> {
         match self {
             Self::Sagas => {
                 let ids: Vec<Uuid> = ended_sagas(before)
@@ -361,11 +366,7 @@ impl Kind {
 }
 
 /// The time of the last of the rows that are deleted at once. Those of the same instant go with it.
-async fn last<E: EntityTrait>(
-    rows: Select<E>,
-    at: E::Column,
-    tx: &DatabaseTransaction,
-) -> Result<Option<DateTime<Utc>>, DbErr> {
+async fn last<E: EntityTrait>(rows: Select<E>, at: E::Column, tx: &Tx) -> Result<Option<DateTime<Utc>>, DbErr> {
     let times = rows
         .select_only()
         .column(at)

@@ -8,8 +8,10 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel,
-    QueryFilter, QueryOrder, QuerySelect, sea_query::OnConflict,
+    ActiveModelTrait,
+    ActiveValue::Set,
+    ColumnTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
+    sea_query::{Expr, OnConflict},
 };
 use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager, async_trait, sea_query};
 use sea_query::{ColumnType, Table};
@@ -227,14 +229,24 @@ impl Leases {
 
     /// Inside a transaction: whether `route` is still the newest, and will be until the transaction ends. [`Leases::enter`]
     /// has made the row.
-    pub(crate) async fn is_newest(&self, tx: &DatabaseTransaction, name: &str, route: i64) -> Result<bool, StoreError> {
+    pub(crate) async fn is_newest(&self, tx: &Tx, name: &str, route: i64) -> Result<bool, StoreError> {
         let row = leases::Entity::find_by_id(name).lock_shared().one(tx).await;
         let row = row.map_err(|e| self.failed(name, &e))?;
         Ok(row.is_some_and(|row| row.route == route))
     }
 
+    /// The same as a condition of a statement of that transaction, which saves asking first.
+    pub(crate) fn newest(name: &str, route: i64) -> Expr {
+        let row = leases::Entity::find_by_id(name)
+            .select_only()
+            .column(leases::Column::Route)
+            .filter(leases::Column::Route.eq(route))
+            .lock_shared();
+        Expr::exists(row.into_query())
+    }
+
     /// The row of this name, locked; made if there is none.
-    async fn lock(&self, tx: &DatabaseTransaction, name: &str) -> Result<leases::Model, StoreError> {
+    async fn lock(&self, tx: &Tx, name: &str) -> Result<leases::Model, StoreError> {
         let find = || leases::Entity::find_by_id(name).lock_exclusive();
         if let Some(row) = find().one(tx).await.map_err(|e| self.failed(name, &e))? {
             return Ok(row);
@@ -255,7 +267,7 @@ impl Leases {
         Ok(find().one(tx).await.map_err(|e| self.failed(name, &e))?.unwrap_or(row))
     }
 
-    async fn update(&self, tx: &DatabaseTransaction, name: &str, row: leases::ActiveModel) -> Result<(), StoreError> {
+    async fn update(&self, tx: &Tx, name: &str, row: leases::ActiveModel) -> Result<(), StoreError> {
         let update = leases::Entity::update_many()
             .set(row)
             .filter(leases::Column::Name.eq(name));
@@ -318,7 +330,7 @@ impl Lease {
     }
 
     /// Inside a transaction, before anything else: whether it still holds. If so it does until the transaction ends.
-    pub(crate) async fn holds(&self, tx: &DatabaseTransaction) -> Result<bool, StoreError> {
+    pub(crate) async fn holds(&self, tx: &Tx) -> Result<bool, StoreError> {
         let row = leases::Entity::find_by_id(self.name.clone())
             .lock_exclusive()
             .one(tx)

@@ -13,13 +13,16 @@
 mod aggregate;
 mod backlog;
 mod backoff;
+mod change;
 mod db;
 mod dead_letter;
 mod entity;
 mod envelope;
 mod error;
 mod exclusive;
+mod forget;
 mod handler;
+mod health;
 mod held;
 mod janitor;
 mod lease;
@@ -48,6 +51,7 @@ pub use dead_letter::{DeadLetter, DeadLetters, Depth, LetterId, Resolved};
 pub use envelope::Envelope;
 pub use error::{StoreError, Trouble};
 pub use exclusive::Exclusive;
+pub use forget::Forget;
 pub use handler::{Filter, Handler, HandlerError, SubscriptionError};
 pub use held::Round;
 pub use janitor::{Janitor, Keep, Swept, Unfinished};
@@ -57,8 +61,8 @@ pub use queue::{Consumer, Message, QueueCommand, QueueDepth, QueueWorker, Queues
 pub use relay::Relay;
 pub use retention::{Pruned, ReaderInfo, Retention};
 pub use saga::{
-    Act, Cancelled, Deed, Definition, Inbox, Kind, Outcome, Receipt, Saga, SagaStatus, Sagas, ShapeError, Step,
-    StepKey, StepRecord, StepState, Watch,
+    Abandoned, Act, Cancelled, Deed, Definition, Inbox, Kind, Outcome, Receipt, Saga, SagaStatus, Sagas, ShapeError,
+    Step, StepKey, StepRecord, StepState, Watch,
 };
 pub use schema::migrations;
 pub use sea_orm_migration::MigrationTrait;

@@ -32,7 +32,7 @@ pub(crate) async fn migrate(db: &Db, list: Vec<Box<dyn MigrationTrait>>) -> Resu
         return Ok(0);
     }
     let tx = db.begin_long("migrating").await?;
-    let outcome = run(db, &tx, &known, &list).await?;
+    let outcome = run(db, tx.whole(), &known, &list).await?;
     tx.commit()
         .await
         .map_err(|e| db.place().error("committing migrations", &e))?;

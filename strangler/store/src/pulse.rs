@@ -24,6 +24,7 @@ use sea_orm::sqlx::{
 use tokio::{sync::watch, task::AbortHandle};
 
 use file::File;
+pub(crate) use file::Own;
 
 mod file;
 
@@ -57,12 +58,12 @@ struct Channel {
 }
 
 impl Pulse {
-    /// Of an SQLite file.
-    pub(crate) fn of_file(file: &Path) -> Self {
+    /// Of an SQLite file; `own` is counted when a commit of this process begins and when it has ended.
+    pub(crate) fn of_file(file: &Path, own: Own) -> Self {
         let mut wal = file.as_os_str().to_owned();
         wal.push("-wal");
         let beats = watch::Sender::new(0);
-        Self::new(Source::File(File::new(wal.into(), beats.clone())), beats)
+        Self::new(Source::File(File::new(wal.into(), own, beats.clone())), beats)
     }
 
     /// Of a PostgreSQL schema, which `pool` is connected to.

@@ -5,7 +5,7 @@
 
 use std::{future::Future, pin::pin, time::Duration};
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QuerySelect, Statement};
+use sea_orm::{ConnectionTrait, DbErr, EntityTrait, QuerySelect, Statement};
 
 use crate::{
     Db, Engine, Lease, StoreError, Turn,
@@ -15,7 +15,7 @@ use crate::{
     log::NET,
     tenure::Tenure,
     view::Reader,
-    writer::News,
+    writer::{News, Tx},
 };
 
 const COLUMNS: &str =
@@ -168,7 +168,7 @@ impl Relay {
         self.pass_under(Some(lease)).await
     }
 
-    async fn lock_head(&self, tx: &DatabaseTransaction) -> Result<Option<i64>, DbErr> {
+    async fn lock_head(&self, tx: &Tx) -> Result<Option<i64>, DbErr> {
         let lock = match self.db.engine() {
             Engine::Sqlite => r#"SELECT "position" FROM "event_log_head" WHERE "id" = 1"#,
             Engine::Postgres => r#"SELECT "position" FROM "event_log_head" WHERE "id" = 1 FOR UPDATE"#,
@@ -178,7 +178,7 @@ impl Relay {
     }
 
     /// Under BEGIN IMMEDIATE nobody else writes, so both statements see the same rows.
-    async fn move_sqlite(&self, tx: &DatabaseTransaction, head: i64) -> Result<u64, DbErr> {
+    async fn move_sqlite(&self, tx: &Tx, head: i64) -> Result<u64, DbErr> {
         let copy = format!(
             r#"INSERT INTO "event_log" ("position", {COLUMNS})
                SELECT $1 + row_number() OVER (ORDER BY "id"), {COLUMNS} FROM "outbox" ORDER BY "id" LIMIT $2"#
@@ -195,7 +195,7 @@ impl Relay {
     }
 
     /// One statement, one snapshot: what is deleted is exactly what is numbered, whatever commits meanwhile.
-    async fn move_postgres(&self, tx: &DatabaseTransaction, head: i64) -> Result<u64, DbErr> {
+    async fn move_postgres(&self, tx: &Tx, head: i64) -> Result<u64, DbErr> {
         let sql = format!(
             r#"WITH "moved" AS (
                    DELETE FROM "outbox" WHERE "id" IN (SELECT "id" FROM "outbox" ORDER BY "id" LIMIT $2)

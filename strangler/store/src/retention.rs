@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel,
-    QueryFilter, QueryOrder, QuerySelect, sea_query::OnConflict,
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
+    QuerySelect, sea_query::OnConflict,
 };
 use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager, async_trait, sea_query};
 use sea_query::{ColumnType, Table};
@@ -13,6 +13,7 @@ use crate::{
     entity::{event_log, event_log_head},
     schema::column,
     view::Reader,
+    writer::Tx,
 };
 
 pub(crate) mod log_readers {
@@ -164,7 +165,7 @@ impl Retention {
     }
 
     /// The floor, and how far it may be raised. Locks the head row, as the relay does.
-    async fn bounds(&self, tx: &DatabaseTransaction, keep: TimeDelta) -> Result<(i64, i64), DbErr> {
+    async fn bounds(&self, tx: &Tx, keep: TimeDelta) -> Result<(i64, i64), DbErr> {
         let head = event_log_head::Entity::find_by_id(1).lock_exclusive().one(tx).await?;
         let Some(head) = head else {
             return Err(DbErr::RecordNotFound("the head row of the log is missing".into()));
@@ -187,7 +188,7 @@ impl Retention {
         Ok((head.floor, slowest.map_or(old, |slowest| old.min(slowest.position))))
     }
 
-    async fn cut(&self, tx: &DatabaseTransaction, until: i64) -> Result<u64, DbErr> {
+    async fn cut(&self, tx: &Tx, until: i64) -> Result<u64, DbErr> {
         let deleted = event_log::Entity::delete_many()
             .filter(event_log::Column::Position.lte(until))
             .exec(tx)

@@ -13,10 +13,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use sea_orm::{
-    ActiveValue::Set, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QuerySelect,
-    sea_query::OnConflict,
-};
+use sea_orm::{ActiveValue::Set, ColumnTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, sea_query::OnConflict};
 use uuid::Uuid;
 
 use crate::{
@@ -25,6 +22,7 @@ use crate::{
     entity::subscriptions,
     tenure::Tenure,
     view::Reader,
+    writer::Tx,
 };
 
 mod aside;
@@ -349,7 +347,7 @@ impl Subscription {
         Ok(Some((uow, cursor)))
     }
 
-    async fn move_to(&self, tx: &DatabaseTransaction, position: i64) -> Result<(), StoreError> {
+    async fn move_to(&self, tx: &Tx, position: i64) -> Result<(), StoreError> {
         let moved = subscriptions::Entity::update_many()
             .set(subscriptions::ActiveModel {
                 position: Set(position),

@@ -11,6 +11,7 @@ use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::{
     Aggregate, Db, Engine, Query, StoreError, Write,
+    change::{Change, Head, Sent},
     entity::{event_log, outbox, snapshots},
     envelope::stream,
     error::Sort,
@@ -44,12 +45,15 @@ pub struct Uow {
     failed: Option<StoreError>,
 }
 
+/// The most saves in one trip: what is sent is kept prepared.
+const TOGETHER: usize = 4;
+
 struct Save {
     kind: &'static str,
     id: Uuid,
     version: i64,
     state: Value,
-    statement: Statement,
+    head: Head,
 }
 
 struct Put {
@@ -157,21 +161,20 @@ impl Uow {
             );
         }
         let row = aggregate.to_model().reset_all();
-        let backend = self.tx.get_database_backend();
-        let statement = if version == 1 {
-            A::Entity::insert(row).build(backend)
+        let head = if version == 1 {
+            Head::Insert(A::Entity::insert(row).into_query())
         } else {
             let guard = Condition::all()
                 .add(A::id_column().eq(id))
                 .add(A::version_column().eq(version - 1));
-            A::Entity::update_many().set(row).filter(guard).build(backend)
+            Head::Update(A::Entity::update_many().set(row).filter(guard).into_query())
         };
         self.saves.push(Save {
             kind,
             id,
             version,
             state,
-            statement,
+            head,
         });
     }
 
@@ -231,8 +234,12 @@ impl Uow {
         let mut saves = std::mem::take(&mut self.saves);
         // Locks are taken in this order by everybody.
         saves.sort_by(|a, b| (a.kind, a.id, a.version).cmp(&(b.kind, b.id, b.version)));
-        for save in saves {
-            self.write(save).await?;
+        while !saves.is_empty() {
+            let some = match self.db.engine() {
+                Engine::Sqlite => saves.len().min(TOGETHER),
+                Engine::Postgres => 1,
+            };
+            self.write(saves.drain(..some).collect()).await?;
         }
         for Put { name, run } in std::mem::take(&mut self.puts) {
             self.wrote = true;
@@ -288,35 +295,33 @@ impl Uow {
         }
     }
 
-    async fn write(&mut self, save: Save) -> Result<(), StoreError> {
-        let Save {
-            kind,
-            id,
-            version,
-            state,
-            statement,
-        } = save;
-        let doing = || format!("saving {kind} {id}, version {version}");
-        self.writes((kind, id));
-        let done = self.tx.execute_raw(statement).await;
-        if self.check(done, doing)?.rows_affected() != 1 {
-            let cause = format!("it does not have version {} any more", version - 1);
-            let error = self.db.place().make(Sort::Conflict, doing(), cause);
-            self.failed = Some(error.clone());
-            return Err(error);
-        }
-        let history = snapshots::ActiveModel {
-            kind: Set(kind.to_owned()),
-            id: Set(id),
-            version: Set(version),
-            state: Set(state),
-            at: Set(self.now),
-            by: Set(self.by.clone()),
+    /// Writes these, and that they were, in one trip.
+    async fn write(&mut self, saves: Vec<Save>) -> Result<(), StoreError> {
+        let named: Vec<_> = saves.iter().map(|s| (s.kind, s.id, s.version)).collect();
+        let doing = || {
+            let name = |(kind, id, version): &(&str, Uuid, i64)| format!("{kind} {id}, version {version}");
+            format!("saving {}", named.iter().map(name).collect::<Vec<_>>().join(" and "))
         };
-        let done = snapshots::Entity::insert(history)
-            .exec_without_returning(&self.tx)
-            .await;
-        self.check(done, doing).map(drop)
+        let mut sent = Vec::with_capacity(saves.len());
+        for save in saves {
+            self.writes((save.kind, save.id));
+            let history = snapshots::ActiveModel {
+                kind: Set(save.kind.to_owned()),
+                id: Set(save.id),
+                version: Set(save.version),
+                state: Set(save.state),
+                at: Set(self.now),
+                by: Set(self.by.clone()),
+            };
+            let history = snapshots::Entity::insert(history).into_query();
+            sent.push(Change::new(save.head, history, 1).build(self.db.engine()));
+        }
+        let Sent { statement, rows } = Sent::join(sent);
+        let done = self.tx.execute_raw(statement).await;
+        if self.check(done, doing)?.rows_affected() != rows {
+            return Err(self.conflict(doing(), "the version before that is not the newest any more"));
+        }
+        Ok(())
     }
 
     async fn publish(&mut self, event: outbox::ActiveModel) -> Result<(), StoreError> {

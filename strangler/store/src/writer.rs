@@ -18,10 +18,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -31,7 +28,10 @@ use sea_orm::{
 };
 use tokio::sync::oneshot;
 
-use crate::error::{Place, connection_lost};
+use crate::{
+    error::{Place, connection_lost},
+    pulse::Own,
+};
 
 mod signals;
 mod tx;
@@ -55,7 +55,7 @@ struct Shared {
     patience: Duration,
     signals: Arc<Signals>,
     line: Mutex<Line>,
-    commits: AtomicU64,
+    own: Own,
 }
 
 #[derive(Default)]
@@ -79,6 +79,7 @@ impl Writer {
         connection: DatabaseConnection,
         place: Arc<Place>,
         signals: Arc<Signals>,
+        own: Own,
         patience: Duration,
     ) -> Self {
         Self(Arc::new(Shared {
@@ -87,13 +88,13 @@ impl Writer {
             patience,
             signals,
             line: Mutex::default(),
-            commits: AtomicU64::new(0),
+            own,
         }))
     }
 
     /// How many transactions it has committed.
     pub(crate) fn commits(&self) -> u64 {
-        self.0.commits.load(Ordering::Relaxed)
+        self.0.own.load(Ordering::Relaxed) / 2
     }
 
     /// The writer, when it is one's turn.
@@ -244,11 +245,12 @@ impl Driver {
             );
             // Whoever is not there any more drops it, and so gives it back.
             drop(waiter.hand.send(Ok(tx)));
-            let Ok(Back { tx, before, what }) = given_back.await else {
+            let Ok(Back { tx, before, open, what }) = given_back.await else {
                 // It was neither committed nor dropped, but forgotten. Those before it hear that all is lost.
                 return End::Committed;
             };
             (batch.tx, batch.before) = (tx, before);
+            batch.before.savepoint |= open;
             let alone = batch.before.units == 0;
             let sound = match what {
                 What::Kept {
@@ -269,7 +271,7 @@ impl Driver {
                     return End::Committed;
                 }
                 What::Undone(trouble) => {
-                    if let Err(error) = batch.tx.execute_unprepared("ROLLBACK TO unit").await {
+                    if open && let Err(error) = batch.tx.execute_unprepared("ROLLBACK TO unit").await {
                         batch.fail(&trouble.unwrap_or(error));
                         return End::Committed;
                     }
@@ -290,16 +292,6 @@ impl Driver {
                 drop(self.commit(batch).await);
                 return End::Committed;
             };
-            let next = if alone {
-                "SAVEPOINT unit"
-            } else {
-                "RELEASE unit; SAVEPOINT unit"
-            };
-            if let Err(error) = batch.tx.execute_unprepared(next).await {
-                batch.fail(&error);
-                // Nothing has happened to this one yet: it is the first of the next batch.
-                return End::Settled(another);
-            }
             waiter = another;
         }
     }
@@ -323,8 +315,9 @@ impl Driver {
     }
 
     async fn commit(&self, batch: Batch) -> Result<(), DbErr> {
+        self.shared.own.fetch_add(1, Ordering::Relaxed);
         let result = batch.tx.commit().await;
-        self.shared.commits.fetch_add(1, Ordering::Relaxed);
+        self.shared.own.fetch_add(1, Ordering::Relaxed);
         for done in batch.members {
             drop(done.send(result.clone()));
         }

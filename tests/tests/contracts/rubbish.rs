@@ -45,6 +45,9 @@ fn ids(operation: &Operation, base: &Case) -> Vec<Case> {
         ";id",
         "'--",
         "0190163d%2d8694-739b-aea5-966c26f8ad9z",
+        "0190163d8694739baea5966c26f8ad91",
+        "%7B0190163d-8694-739b-aea5-966c26f8ad91%7D",
+        "urn:uuid:0190163d-8694-739b-aea5-966c26f8ad91",
         "*",
         "{id}",
         "%0d%0aset-cookie:%20x=1",
@@ -84,14 +87,11 @@ fn ids(operation: &Operation, base: &Case) -> Vec<Case> {
         let forms = [
             nobody.to_string(),
             nobody.to_string().to_uppercase(),
-            nobody.simple().to_string(),
-            nobody.urn().to_string(),
-            nobody.braced().to_string(),
             nobody.to_string().replace('-', "%2D"),
             "00000000-0000-0000-0000-000000000000".to_owned(),
             "ffffffff-ffff-ffff-ffff-ffffffffffff".to_owned(),
         ];
-        // Any form that RFC 9562 allows; commands would create something, and are asked with their own body elsewhere.
+        // The form that RFC 9562 has; commands would create something, and are asked with their own body elsewhere.
         let expect = if uuid && !operation.command {
             Expect::Taken
         } else {

@@ -168,6 +168,7 @@ async fn whatever_is_asked_of_the_control_plane_is_answered_with_a_problem() {
         (Method::GET, "/control/v1/sagas/nowhere/1"),
         (Method::GET, "/control/v1/sagas?status=odd"),
         (Method::POST, "/control/v1/sagas/resume"),
+        (Method::POST, "/control/v1/sagas/cancel"),
         (Method::PATCH, "/control/v1/sagas"),
         (Method::GET, "/control/v1/nothing"),
     ];

@@ -10,19 +10,19 @@ use strangler::{Clock, SystemClock};
 use system_tests::{Database, Options, System, eventually, holds_soon, office, prometheus};
 use uuid::Uuid;
 
-const SOON: Duration = Duration::from_secs(20);
+pub const SOON: Duration = Duration::from_secs(20);
 /// A name that may stand in no log.
 const PERSONAL: &str = "Ada Personal";
 
 /// A schema of the running system, as somebody with its database's password sees it.
-struct Schema {
+pub struct Schema {
     connection: DatabaseConnection,
     /// What its tables' names begin with.
     prefix: String,
 }
 
 impl Schema {
-    async fn of(system: &System, database: Option<&Database>, schema: &str) -> Self {
+    pub async fn of(system: &System, database: Option<&Database>, schema: &str) -> Self {
         let (url, prefix) = match database {
             Some(database) => (database.url(), format!("{schema}.")),
             None => {
@@ -39,7 +39,7 @@ impl Schema {
         self.connection.execute_unprepared(&sql).await.expect(&sql);
     }
 
-    async fn bind(&self, sql: &str, values: Vec<Bound>) {
+    pub async fn bind(&self, sql: &str, values: Vec<Bound>) {
         let sql = sql.replace("SCHEMA.", &self.prefix);
         let statement = Statement::from_sql_and_values(self.connection.get_database_backend(), &sql, values);
         self.connection.execute_raw(statement).await.expect(&sql);
@@ -69,12 +69,12 @@ impl Schema {
     }
 }
 
-async fn json_of(system: &System, args: &[&str]) -> Value {
+pub async fn json_of(system: &System, args: &[&str]) -> Value {
     serde_json::from_str(&system.run(args).await).expect("JSON")
 }
 
 /// Exit status and what was said on stderr.
-async fn refused(system: &System, args: &[&str]) -> (Option<i32>, String) {
+pub async fn refused(system: &System, args: &[&str]) -> (Option<i32>, String) {
     let out = system.cli(args).await;
     (out.status.code(), String::from_utf8_lossy(&out.stderr).into_owned())
 }

@@ -6,6 +6,8 @@ mod commands;
 mod compared;
 mod documents;
 mod doors;
+mod elsewhere;
+mod giving_up;
 mod letters;
 mod life;
 mod readme;

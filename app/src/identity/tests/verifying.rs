@@ -279,6 +279,7 @@ async fn a_caller_that_goes_away_while_it_fetches_harms_nobody() {
         tokio::spawn(async move { verifier.verify(&token).await })
     };
     let (first, second) = (verify(), verify());
+    // The clock stands still while anybody has something to do: this is over when both wait.
     tokio::time::sleep(Duration::from_millis(100)).await;
     first.abort();
     second.await.unwrap().unwrap();

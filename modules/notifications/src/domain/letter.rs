@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use chrono_tz::Tz;
 use kernel::{Money, Time, Uuid};
 use notifications_contract::OrderId;
 use serde::{Deserialize, Serialize};
@@ -128,12 +129,23 @@ fn about(text: &mut String, show: Uuid, facts: &Facts) -> std::fmt::Result {
         writeln!(text, "{}, {}", clean(&house.name), clean(&house.city))?;
     }
     if let Some(starts_at) = facts.starts_at {
-        write!(text, "{}", starts_at.utc().format("%A, %-d %B %Y, %H:%M UTC"))?;
-        match &facts.house {
-            Some(house) if house.time_zone != "UTC" => {
-                writeln!(text, " (the house keeps the time of {})", clean(&house.time_zone))?;
+        let (starts_at, zone) = (
+            starts_at.utc(),
+            facts.house.as_ref().map_or("UTC", |house| &house.time_zone),
+        );
+        match zone.parse::<Tz>() {
+            Ok(Tz::UTC) => writeln!(text, "{}", starts_at.format("%A, %-d %B %Y, %H:%M UTC"))?,
+            Ok(known) => {
+                // With its distance from UTC: in autumn one hour comes twice.
+                let there = starts_at.with_timezone(&known);
+                let (time, distance) = (there.format("%A, %-d %B %Y, %H:%M"), there.format("UTC%:z"));
+                writeln!(text, "{time} ({zone}, {distance})")?;
             }
-            _ => writeln!(text)?,
+            // The catalog takes whatever looks like the name of a zone.
+            Err(_) => {
+                let utc = starts_at.format("%A, %-d %B %Y, %H:%M UTC");
+                writeln!(text, "{utc} (the house keeps the time of {})", clean(zone))?;
+            }
         }
     }
     Ok(())

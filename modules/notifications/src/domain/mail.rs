@@ -116,11 +116,6 @@ impl MailState {
         }
     }
 
-    /// Whether it is waiting and its time has come.
-    pub(crate) fn is_due(&self, now: Time) -> bool {
-        self.status == MailStatus::Queued && self.due.is_some_and(|due| due <= now)
-    }
-
     /// The mail, to be looked at again at this time.
     pub(crate) fn wait_until(&self, due: Time) -> Self {
         Self {
@@ -149,26 +144,31 @@ impl MailState {
         next
     }
 
-    /// The mail after its `attempt`th handing over has come to this; `None` when that is no news. Who handed it over may
+    /// The mail while it is handed over without a mark: stored, it stays as it is.
+    pub(crate) fn unmarked(&self, subject: &str) -> Self {
+        Self {
+            version: self.version,
+            status: self.status,
+            ..self.begin(subject, self.at)
+        }
+    }
+
+    /// The mail after its handing over, as `sent`, has come to this; `None` when that is no news. Who handed it over may
     /// be the last to say so: others may have given it up meanwhile, or somebody may have queued it again.
-    pub(crate) fn record(&self, attempt: u32, outcome: &Result<(), Failure>, again: Time, most: u32) -> Option<Self> {
+    pub(crate) fn record(&self, sent: &Self, outcome: &Result<(), Failure>, again: Time, most: u32) -> Option<Self> {
+        let unmarked = sent.status == MailStatus::Queued;
+        if unmarked && self.version == sent.version {
+            let mut next = sent.next(MailStatus::Sending);
+            next.end(outcome, again, most);
+            return Some(next);
+        }
         let given_up = matches!(self.status, MailStatus::Unknown | MailStatus::Queued);
-        if attempt != self.attempts || !(self.status == MailStatus::Sending || given_up) {
+        if unmarked || sent.attempts != self.attempts || !(self.status == MailStatus::Sending || given_up) {
             return None;
         }
-        match outcome {
-            Ok(()) => {
-                let mut next = self.next(MailStatus::Sent);
-                (next.due, next.reason) = (None, None);
-                Some(next)
-            }
-            Err(failure) if self.status == MailStatus::Sending => {
-                let mut next = self.next(MailStatus::Queued);
-                next.fail(failure, again, most);
-                Some(next)
-            }
-            Err(_) => None,
-        }
+        let mut next = self.next(MailStatus::Sending);
+        next.end(outcome, again, most);
+        (outcome.is_ok() || self.status == MailStatus::Sending).then_some(next)
     }
 
     /// The mail after whoever handed it over was not heard of again: repeated when that does no harm, else left open.
@@ -221,6 +221,13 @@ impl MailState {
             subject: self.letter.subject(facts),
             text: self.letter.text(self.order, facts),
             at: self.at,
+        }
+    }
+
+    fn end(&mut self, outcome: &Result<(), Failure>, again: Time, most: u32) {
+        match outcome {
+            Ok(()) => (self.status, self.due, self.reason) = (MailStatus::Sent, None, None),
+            Err(failure) => self.fail(failure, again, most),
         }
     }
 

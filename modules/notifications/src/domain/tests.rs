@@ -32,12 +32,11 @@ fn not_yet() -> Failure {
 #[test]
 fn a_mail_is_sent_once() {
     let mail = mail();
-    assert!(mail.is_due(time(0)) && !mail.wait_until(time(5)).is_due(time(4)));
+    assert_eq!(mail.wait_until(time(5)).due, Some(time(5)));
     let sending = mail.begin("Your order was refused", time(60));
-    assert!(!sending.is_due(time(99)));
-    let sent = sending.record(1, &Ok(()), time(9), 3).expect("news");
+    let sent = sending.record(&sending, &Ok(()), time(9), 3).expect("news");
     assert_eq!((sent.status, sent.due, sent.attempts), (Status::Sent, None, 1));
-    assert_eq!(sent.record(1, &Err(not_yet()), time(9), 3), None);
+    assert_eq!(sent.record(&sending, &Err(not_yet()), time(9), 3), None);
     assert_eq!(sent.again(1, time(9)), Ok(None));
     let (id, standing) = (mail.id, Status::Sent);
     assert_eq!(
@@ -67,7 +66,7 @@ fn what_was_turned_away_is_tried_so_often() {
 #[test]
 fn nobody_knows_and_only_somebody_sends_again() {
     let sending = mail().begin("s", time(60));
-    let open = sending.record(1, &Err(Failure::Unknown("gone".to_owned())), time(9), 3);
+    let open = sending.record(&sending, &Err(Failure::Unknown("gone".to_owned())), time(9), 3);
     let open = open.expect("news");
     assert_eq!((open.status, open.due), (Status::Unknown, None));
     assert_eq!(
@@ -82,16 +81,42 @@ fn nobody_knows_and_only_somebody_sends_again() {
     assert_eq!(open.again(0, time(9)), Err(NotificationsError::NotNext { id, next: 2 }));
     let queued = open.again(2, time(9)).expect("allowed").expect("news");
     // Whoever handed it over comes back late: what it knows is better than what was assumed, unless it knows nothing.
+    let second = queued.begin("s", time(99));
     for late in [&open, &queued, &sending.give_up(true, time(70))] {
         assert_eq!(
-            late.record(1, &Ok(()), time(9), 3).map(|m| m.status),
+            late.record(&sending, &Ok(()), time(9), 3).map(|m| m.status),
             Some(Status::Sent)
         );
-        assert_eq!(late.record(1, &Err(not_yet()), time(9), 3), None);
-        assert_eq!(late.record(2, &Ok(()), time(9), 3), None);
+        assert_eq!(late.record(&sending, &Err(not_yet()), time(9), 3), None);
+        assert_eq!(late.record(&second, &Ok(()), time(9), 3), None);
     }
-    let second = queued.begin("s", time(99));
-    assert_eq!((second.attempts, second.record(1, &Ok(()), time(9), 3)), (2, None));
+    assert_eq!(
+        (second.attempts, second.record(&sending, &Ok(()), time(9), 3)),
+        (2, None)
+    );
+}
+
+#[test]
+fn without_a_mark_the_first_to_say_so_counts() {
+    let mail = mail();
+    let going = mail.unmarked("s");
+    assert_eq!((going.version, going.status), (mail.version, Status::Queued));
+    let sent = mail.record(&going, &Ok(()), time(9), 3).expect("news");
+    let seen = (
+        sent.status,
+        sent.version,
+        sent.attempts,
+        sent.due,
+        sent.subject.as_deref(),
+    );
+    assert_eq!(seen, (Status::Sent, 2, 1, None, Some("s")));
+    let later = mail.record(&going, &Err(not_yet()), time(9), 3).expect("news");
+    let seen = (later.status, later.version, later.attempts, later.due);
+    assert_eq!(seen, (Status::Queued, 2, 1, Some(time(9))));
+    // Somebody else has gone on with it.
+    for there in [&sent, &later, &mail.begin("s", time(60))] {
+        assert_eq!(there.record(&going, &Ok(()), time(9), 3), None);
+    }
 }
 
 #[test]
@@ -125,7 +150,7 @@ fn letters_say_what_happened() {
         "Thank you for your order. The seats are yours.\n\n\
          \u{2068}مقهى <script>alert(1)</script>\u{2069}\n\
          Haus  Bcc: all@example.org, Wien\n\
-         Saturday, 1 May 2027, 19:30 UTC (the house keeps the time of Europe/Vienna)\n\n\
+         Saturday, 1 May 2027, 21:30 (Europe/Vienna, UTC+02:00)\n\n\
          Seat Stalls-A-1: ticket 00000000-0000-0000-0000-000000000007\n\n\
          Paid: 45.05 EUR\n\n\
          Order 00000000-0000-0000-0000-000000000002\n"
@@ -156,6 +181,65 @@ fn letters_say_what_happened() {
     let reason = "Seats are taken.".to_owned();
     let refused = Letter::Refused { show, seats, reason }.text(order, &nothing);
     assert!(refused.contains("The reason: Seats are taken.\n"), "{refused}");
+}
+
+/// When a show starts is told as the clock on the house's wall has it.
+#[test]
+fn the_time_is_the_houses() {
+    let said = |at: &str, zone: &str| {
+        let house = House {
+            name: "House".to_owned(),
+            city: "City".to_owned(),
+            time_zone: zone.to_owned(),
+        };
+        let facts = Facts {
+            act: None,
+            house: Some(house),
+            starts_at: Some(at.parse().expect("a time")),
+        };
+        let (show, seats, refunded) = (Uuid::from_u128(1), Vec::new(), None);
+        let text = Letter::Cancelled { show, seats, refunded }.text(OrderId(Uuid::from_u128(2)), &facts);
+        let lines: Vec<_> = text.lines().map(str::to_owned).collect();
+        let house = lines.iter().position(|line| line == "House, City").expect("the house");
+        lines[house + 1].clone()
+    };
+    for (at, zone, line) in [
+        (
+            "2027-01-15T19:30:00Z",
+            "Europe/Vienna",
+            "Friday, 15 January 2027, 20:30 (Europe/Vienna, UTC+01:00)",
+        ),
+        // The hour that comes twice.
+        (
+            "2027-10-31T00:30:00Z",
+            "Europe/Vienna",
+            "Sunday, 31 October 2027, 02:30 (Europe/Vienna, UTC+02:00)",
+        ),
+        (
+            "2027-10-31T01:30:00Z",
+            "Europe/Vienna",
+            "Sunday, 31 October 2027, 02:30 (Europe/Vienna, UTC+01:00)",
+        ),
+        // Another day there.
+        (
+            "2027-05-01T19:30:00Z",
+            "Pacific/Kiritimati",
+            "Sunday, 2 May 2027, 09:30 (Pacific/Kiritimati, UTC+14:00)",
+        ),
+        (
+            "2027-05-01T19:30:00Z",
+            "America/St_Johns",
+            "Saturday, 1 May 2027, 17:00 (America/St_Johns, UTC-02:30)",
+        ),
+        ("2027-05-01T19:30:00Z", "UTC", "Saturday, 1 May 2027, 19:30 UTC"),
+        (
+            "2027-05-01T19:30:00Z",
+            "Europe/Nowhere",
+            "Saturday, 1 May 2027, 19:30 UTC (the house keeps the time of Europe/Nowhere)",
+        ),
+    ] {
+        assert_eq!(said(at, zone), line);
+    }
 }
 
 #[test]

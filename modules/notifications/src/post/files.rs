@@ -4,7 +4,10 @@ use std::{
     fs, io,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -16,12 +19,21 @@ use super::{Failure, Outgoing, Post, Ready, Writer, said};
 /// Writes each mail to `<folder>/<mail id>.eml`, whole or not at all: under another name first, synced, then renamed. The
 /// same mail again replaces the file.
 pub struct Files {
-    folder: PathBuf,
+    folder: Arc<Folder>,
     writer: Writer,
 }
 
+/// The folder. Those who write into it at the same time share a sync of it.
+struct Folder {
+    path: PathBuf,
+    /// How many files were ever renamed into it.
+    renamed: AtomicU64,
+    /// How many of them it has been synced with.
+    synced: Mutex<u64>,
+}
+
 struct File {
-    folder: PathBuf,
+    folder: Arc<Folder>,
     name: String,
     bytes: Vec<u8>,
 }
@@ -29,6 +41,11 @@ struct File {
 impl Files {
     /// Files in this folder, which is made when it is missing.
     pub fn new(folder: PathBuf, writer: Writer) -> Self {
+        let folder = Arc::new(Folder {
+            path: folder,
+            renamed: AtomicU64::new(0),
+            synced: Mutex::new(0),
+        });
         Self { folder, writer }
     }
 }
@@ -36,6 +53,10 @@ impl Files {
 impl Post for Files {
     fn is_repeatable(&self) -> bool {
         true
+    }
+
+    fn at_once(&self) -> usize {
+        32
     }
 
     fn patience(&self) -> Duration {
@@ -66,22 +87,37 @@ impl Ready for File {
     }
 }
 
+impl Folder {
+    /// Returns when what was renamed before is synced. Whoever waits in line here finds that those before did it for them.
+    fn sync(&self) -> io::Result<()> {
+        let mine = self.renamed.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut synced = self.synced.lock().unwrap_or_else(|e| e.into_inner());
+        if *synced < mine {
+            let renamed = self.renamed.load(Ordering::SeqCst);
+            fs::File::open(&self.path)?.sync_all()?;
+            *synced = renamed;
+        }
+        Ok(())
+    }
+}
+
 impl File {
     fn write(&self) -> io::Result<()> {
         // Two writers of one mail must not write into one file: the slower would cut off what the faster has renamed.
         static WRITTEN: AtomicU64 = AtomicU64::new(0);
-        fs::create_dir_all(&self.folder)?;
+        let folder = &self.folder.path;
+        fs::create_dir_all(folder)?;
         let (process, n) = (std::process::id(), WRITTEN.fetch_add(1, Ordering::Relaxed));
-        let part = self.folder.join(format!(".{}.{process}-{n}.part", self.name));
+        let part = folder.join(format!(".{}.{process}-{n}.part", self.name));
         let done = self
             .fill(&part)
-            .and_then(|()| fs::rename(&part, self.folder.join(&self.name)));
+            .and_then(|()| fs::rename(&part, folder.join(&self.name)));
         if done.is_err() {
             // What stays is hidden and harmless.
             let _ = fs::remove_file(&part);
         }
         done?;
-        fs::File::open(&self.folder)?.sync_all()
+        self.folder.sync()
     }
 
     fn fill(&self, part: &Path) -> io::Result<()> {

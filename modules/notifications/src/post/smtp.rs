@@ -7,6 +7,7 @@ mod address;
 mod bounded;
 
 use std::{
+    io,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -33,8 +34,10 @@ use super::{Failure, Outgoing, Post, Ready, Writer, said};
 
 /// How long everything before the data of a mail may take, and its data with the answer, unless told otherwise.
 const PATIENCE: Duration = Duration::from_secs(45);
-/// How many connections are kept for the next mail, for how long, and for how many mails.
-const KEPT: usize = 4;
+/// How many connections there are at a time: less than the fewest that servers commonly allow one client.
+const CONNECTIONS: usize = 10;
+/// How many of them are kept for the next mail, for how long, and for how many mails.
+const KEPT: usize = CONNECTIONS;
 const KEPT_FOR: Duration = Duration::from_secs(5);
 const MAILS: u32 = 50;
 
@@ -69,8 +72,17 @@ impl Smtp {
     /// # Errors
     /// A sentence, without the password.
     pub fn new(url: &str, writer: Writer) -> Result<Self, String> {
+        Self::trusting(url, writer, &[])
+    }
+
+    /// The same, whose certificate may also be signed by one of these authorities, as
+    /// [`post_trusting`](super::post_trusting) takes them.
+    ///
+    /// # Errors
+    /// A sentence, without the password.
+    pub fn trusting(url: &str, writer: Writer, authorities: &[u8]) -> Result<Self, String> {
         Ok(Self {
-            server: Arc::new(Server::read(url)?),
+            server: Arc::new(Server::read(url, authorities)?),
             writer,
             patience: PATIENCE,
             idle: Arc::default(),
@@ -86,7 +98,7 @@ impl Smtp {
     /// A session with the server. Whatever is wrong here is about the two of us and not about the mail: it may pass.
     async fn connect(&self) -> Result<Line, Failure> {
         let Server { host, port, hello, .. } = &*self.server;
-        let not_yet = |e: Error| Failure::NotYet(told(&e));
+        let not_yet = |e: Error| Failure::NotYet(untrusted(&e).unwrap_or_else(|| told(&e)));
         let mut connection = if let Security::Wrapped(tls) = &self.server.security {
             let server = (host.as_str(), *port);
             AsyncSmtpConnection::connect_tokio1(server, Some(self.patience), hello, Some(tls.clone()), None).await
@@ -140,6 +152,10 @@ impl Smtp {
 impl Post for Smtp {
     fn is_repeatable(&self) -> bool {
         false
+    }
+
+    fn at_once(&self) -> usize {
+        CONNECTIONS
     }
 
     fn patience(&self) -> Duration {
@@ -259,6 +275,24 @@ fn before(error: &Error) -> Failure {
 
 fn late(patience: Duration) -> Failure {
     Failure::NotYet(format!("the mail server took longer than {patience:?}"))
+}
+
+/// A sentence, when the server's certificate is not believed.
+fn untrusted(error: &Error) -> Option<String> {
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        // What TLS says comes in an error of the connection.
+        let tls = inner.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if let Some(rustls::Error::InvalidCertificate(why)) = tls.and_then(|tls| tls.downcast_ref()) {
+            return Some(format!(
+                "the mail server's certificate is not trusted, so nothing was said to it: {}. If an authority of your own \
+                 signed it, name the file of its certificates in modules.notifications.mail_ca_file.",
+                said(&why.to_string())
+            ));
+        }
+        cause = inner.source();
+    }
+    None
 }
 
 /// What the server said, or what came between.

@@ -20,21 +20,64 @@ pub(crate) struct DueMails {
 
 impl Query for DueMails {
     const NAME: &'static str = "due-mails";
-    type Answer = Vec<Uuid>;
+    type Answer = Vec<MailState>;
 
-    async fn run<C: ConnectionTrait>(self, connection: &C) -> Result<Vec<Uuid>, DbErr> {
+    async fn run<C: ConnectionTrait>(self, connection: &C) -> Result<Vec<MailState>, DbErr> {
         let first = "NOT EXISTS (SELECT 1 FROM mails AS earlier WHERE earlier.order_id = mails.order_id \
                      AND earlier.order_version < mails.order_version AND earlier.due_at IS NOT NULL)";
         let due = mails::Entity::find()
-            .select_only()
-            .column(mails::Column::Id)
             .filter(mails::Column::DueAt.lte(self.now.micros()))
             .filter(Expr::cust(first))
             .order_by_asc(mails::Column::DueAt)
             .order_by_asc(mails::Column::Id)
             .limit(self.limit);
-        due.into_tuple().all(connection).await
+        due.all(connection).await?.into_iter().map(mail).collect()
     }
+}
+
+/// The mails with these ids, as they are. What comes of it is committed or nothing.
+#[derive(Serialize)]
+pub(crate) struct TheseMails(pub(crate) Vec<Uuid>);
+
+impl Query for TheseMails {
+    const NAME: &'static str = "these-mails";
+    type Answer = Vec<MailState>;
+    const ANSWERS: bool = false;
+
+    async fn run<C: ConnectionTrait>(self, connection: &C) -> Result<Vec<MailState>, DbErr> {
+        let these = mails::Entity::find().filter(mails::Column::Id.is_in(self.0));
+        these.all(connection).await?.into_iter().map(mail).collect()
+    }
+}
+
+/// Mails that are over and were queued before then, the oldest first; locked, as they are about to be forgotten.
+#[derive(Serialize)]
+pub(crate) struct OldMails {
+    pub(crate) before: Time,
+    pub(crate) limit: u64,
+}
+
+impl Query for OldMails {
+    const NAME: &'static str = "old-mails";
+    type Answer = Vec<Uuid>;
+    const ANSWERS: bool = false;
+
+    async fn run<C: ConnectionTrait>(self, connection: &C) -> Result<Vec<Uuid>, DbErr> {
+        let old = mails::Entity::find()
+            .select_only()
+            .column(mails::Column::Id)
+            .filter(mails::Column::QueuedAt.lt(self.before.micros()))
+            .filter(mails::Column::DueAt.is_null())
+            .order_by_asc(mails::Column::QueuedAt)
+            .order_by_asc(mails::Column::Id)
+            .limit(self.limit)
+            .lock_exclusive();
+        old.into_tuple().all(connection).await
+    }
+}
+
+fn mail(row: mails::Model) -> Result<MailState, DbErr> {
+    MailState::from_model(row).map_err(|e| DbErr::Custom(e.to_string()))
 }
 
 /// A page of mails, oldest first.
@@ -70,10 +113,8 @@ impl Query for MailsLike {
         let query = query.order_by_asc(C::QueuedAt).order_by_asc(C::Id).limit(limit + 1);
         let rows = query.all(connection).await?;
         let more = rows.len() as u64 > limit;
-        let items = rows.into_iter().take(limit as usize).map(MailState::from_model);
-        let items: Vec<_> = items
-            .collect::<Result<_, _>>()
-            .map_err(|e| DbErr::Custom(e.to_string()))?;
+        let items = rows.into_iter().take(limit as usize).map(mail);
+        let items: Vec<_> = items.collect::<Result<_, _>>()?;
         let last = items.last().filter(|_| more);
         let next = last.map(|mail| kernel::Cursor {
             time: mail.at,

@@ -3,17 +3,22 @@
 use std::sync::Arc;
 
 use notifications::{post::post_of, subscriptions};
-use notifications_contract::{MailFilter, NotificationsService};
+use notifications_contract::{MailFilter, MailStatus, NotificationsService};
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
-use strangler::Cx;
+use strangler::{Clock, Cx, SystemClock};
 use strangler_store::{Db, DbOptions, Envelope};
 
+use crate::posts::{Slow, Waits};
 use crate::support::{Office, act, cancelled, confirmed, refused, show, venue};
 
-on_both!(any_order_comes_to_the_same, a_subscription_hears);
+on_both!(
+    any_order_comes_to_the_same,
+    a_subscription_hears,
+    a_mail_waits_until_all_is_heard,
+);
 
 mod tests {
-    pub use super::{a_subscription_hears, any_order_comes_to_the_same};
+    pub use super::{a_mail_waits_until_all_is_heard, a_subscription_hears, any_order_comes_to_the_same};
 }
 
 /// A season and its orders, each event once, in the order of its subject. `base` keeps histories apart.
@@ -88,15 +93,68 @@ pub async fn any_order_comes_to_the_same(office: &Office) {
     }
 }
 
+/// The schema of somebody who tells something: any has an outbox and a log.
+pub async fn told_by(folder: &tempfile::TempDir, name: &str, clock: Arc<dyn Clock>) -> Db {
+    let url = format!("sqlite:{}", folder.path().join(format!("{name}.db")).display());
+    let options = DbOptions {
+        clock,
+        ..DbOptions::default()
+    };
+    let db = Db::open(&url, name, options).await.unwrap();
+    db.migrate(strangler_store::migrations()).await.unwrap();
+    db
+}
+
+/// A mail about a show that is not known waits for what the catalog has told, and no longer.
+pub async fn a_mail_waits_until_all_is_heard(office: &Office) {
+    use catalog_contract::{Act, CatalogEvent, Show, Venue};
+
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = told_by(&folder, "catalog", Arc::new(SystemClock)).await;
+    let tells = async |event: CatalogEvent, of: u128| {
+        let mut uow = catalog.begin(&Cx::system("test")).await.unwrap();
+        uow.emit(kernel::Uuid::from_u128(of), 1, &event);
+        uow.commit().await.unwrap();
+        while catalog.relay().pass().await.unwrap() > 0 {}
+    };
+    let the_act: Act = serde_json::from_value(act(5, 1, "Ólöf").data).unwrap();
+    let the_venue: Venue = serde_json::from_value(venue(7, 1, "House").data).unwrap();
+    let the_show: Show = serde_json::from_value(show(8, 1, 5, 7).data).unwrap();
+    tells(CatalogEvent::ActAnnounced(the_act), 5).await;
+    tells(CatalogEvent::VenueRegistered(the_venue), 7).await;
+    tells(CatalogEvent::ShowAnnounced(the_show), 8).await;
+
+    let subscription = || subscriptions::catalog(office.db.clone(), catalog.log());
+    let post = Arc::new(Slow::new(Waits::HandedOver, 9, false));
+    let sender = office.sender(post.clone()).with_catalog(subscription());
+    let mut unheard_of = confirmed(2, 51, 2);
+    unheard_of.data["show"] = serde_json::json!(kernel::Uuid::from_u128(9));
+    office.hear(&confirmed(1, 50, 2)).await;
+    office.hear(&unheard_of).await;
+    assert_eq!(sender.step().await.unwrap(), 2);
+    assert_eq!(post.delivered().len(), 0, "there is more to be heard");
+    let hearing = subscription();
+    while hearing.step().await.unwrap() > 0 {}
+    office.later(1);
+    assert_eq!(sender.step().await.unwrap(), 2);
+    let mails = office.notifications.mails(&office.cx, MailFilter::default());
+    let mails = mails.await.unwrap().items;
+    let seen: Vec<_> = mails.iter().map(|m| (m.subject.as_str(), m.state)).collect();
+    assert_eq!(
+        seen,
+        [
+            ("Your tickets: Ólöf", MailStatus::Sent),
+            ("Your tickets", MailStatus::Sent)
+        ]
+    );
+}
+
 /// The way of an event in the running system: outbox, relay, log, subscription, mail.
 pub async fn a_subscription_hears(office: &Office) {
     use ordering_contract::{OrderRefused, OrderingEvent};
 
     let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite:{}", folder.path().join("ordering.db").display());
-    // Any schema has an outbox and a log.
-    let ordering = Db::open(&url, "ordering", DbOptions::default()).await.unwrap();
-    ordering.migrate(strangler_store::migrations()).await.unwrap();
+    let ordering = told_by(&folder, "ordering", Arc::new(SystemClock)).await;
     let order: OrderRefused = serde_json::from_value(refused(1, 50, 2).data).unwrap();
     let of = order.order.0;
     let mut uow = ordering.begin(&Cx::system("test")).await.unwrap();
@@ -121,7 +179,7 @@ pub async fn a_subscription_hears(office: &Office) {
 }
 
 /// Deletes the cursors, as somebody does who wants to read a log again. Answers how many there were.
-async fn forget_cursors(office: &Office) -> u64 {
+pub async fn forget_cursors(office: &Office) -> u64 {
     use sea_orm::{ConnectionTrait, DbErr};
 
     #[derive(serde::Serialize)]

@@ -4,6 +4,8 @@ on_both!(
     killed_between_sending_and_recording,
     killed_while_writing_files,
     one_sender_at_a_time,
+    one_that_hangs_holds_up_nobody,
+    no_more_at_once_than_the_post_takes,
     whoever_lost_the_lease_hands_nothing_over,
     mails_of_one_order_keep_their_order,
     a_mail_waits_for_names_but_not_for_ever,
@@ -17,7 +19,7 @@ mod tests {
     use tokio::{sync::oneshot, task::JoinHandle};
 
     use crate::{
-        posts::{Slow, Waits},
+        posts::{AT_ONCE, Slow, Waits},
         server::{Point, Server, Whim},
         support::{Office, act, cancelled, confirmed, eventually, refused, sender_of, show, venue},
     };
@@ -72,13 +74,13 @@ mod tests {
         eventually("the file", async || !there.lock().unwrap().is_empty()).await;
         first.abort();
         assert!(first.await.unwrap_err().is_cancelled());
-        assert_eq!(office.state(id).await, MailStatus::Sending);
-        // Written again, which comes to the same.
+        // It was not marked: writing it again comes to the same.
+        assert_eq!(office.state(id).await, MailStatus::Queued);
         let next = sender_of(&office.other().await, files);
         while next.step().await.unwrap() > 0 {}
         assert_eq!(
             (office.state(id).await, office.mail(id).await.attempts),
-            (MailStatus::Sent, 2)
+            (MailStatus::Sent, 1)
         );
         let names = std::fs::read_dir(folder.path().join("new")).unwrap();
         let names: Vec<_> = names
@@ -109,7 +111,6 @@ mod tests {
         let first = tokio::spawn(async move { one.step().await });
         eventually("it is handed over", async || slow.is_there()).await;
         // The mutant: it does not ask whether anybody else is at it.
-        two.step().await.unwrap();
         let second = tokio::spawn(async move { two.step().await });
         eventually("it is handed over again", async || slow.delivered().len() == 2).await;
         slow.permits.add_permits(2);
@@ -117,6 +118,61 @@ mod tests {
         first.await.unwrap().unwrap();
         assert_eq!(slow.delivered(), [id, id], "without the lease it goes out twice");
         assert_eq!(office.state(id).await, MailStatus::Sent);
+    }
+
+    /// The post hangs with one mail; those that come later go out, and are recorded.
+    pub async fn one_that_hangs_holds_up_nobody(office: &Office) {
+        for repeatable in [false, true] {
+            let base = if repeatable { 3000 } else { 1000 };
+            office.know_show().await;
+            let stuck = office.queue_from(base, 1).await[0];
+            let post = Slow {
+                only: Some(stuck),
+                ..Slow::new(Waits::HandedOver, 0, repeatable)
+            };
+            let post = Arc::new(post);
+            let (stop, stopped) = oneshot::channel::<()>();
+            let sender = office.sender(post.clone());
+            let worker = tokio::spawn(async move { sender.run(async { drop(stopped.await) }).await });
+            eventually("one hangs", async || post.is_there()).await;
+            let others = office.queue_from(base + 1, 3 * AT_ONCE as u128).await;
+            for id in others {
+                eventually("the others are sent", async || {
+                    office.state(id).await == MailStatus::Sent
+                })
+                .await;
+            }
+            let marked = if repeatable {
+                MailStatus::Queued
+            } else {
+                MailStatus::Sending
+            };
+            assert_eq!(office.state(stuck).await, marked);
+            post.permits.add_permits(1);
+            eventually("it is sent too", async || office.state(stuck).await == MailStatus::Sent).await;
+            stop.send(()).unwrap();
+            worker.await.unwrap();
+            let delivered = post.delivered();
+            assert_eq!(delivered.iter().filter(|id| **id == stuck).count(), 1);
+            assert_eq!(delivered.len(), 1 + 3 * AT_ONCE);
+        }
+    }
+
+    pub async fn no_more_at_once_than_the_post_takes(office: &Office) {
+        let mails = office.queue(5 * AT_ONCE as u128).await;
+        let post = Arc::new(Slow::new(Waits::HandedOver, 0, false));
+        let worker = running(office.sender(post.clone()));
+        eventually("all places are taken", async || {
+            post.there.lock().unwrap().len() == AT_ONCE
+        })
+        .await;
+        post.permits.add_permits(mails.len());
+        eventually("all are sent", async || {
+            office.count(MailStatus::Sent).await == mails.len()
+        })
+        .await;
+        worker.abort();
+        assert_eq!(*post.going.lock().unwrap(), (0, AT_ONCE));
     }
 
     /// A flip comes while the old side is about to hand a mail over.

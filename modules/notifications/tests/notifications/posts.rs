@@ -26,7 +26,14 @@ pub struct Slow {
     /// The mails that were handed over.
     pub delivered: Arc<Mutex<Vec<MailId>>>,
     pub repeatable: bool,
+    /// Waits with this mail alone, if there is one.
+    pub only: Option<MailId>,
+    /// How many are on their way, and how many there were at most.
+    pub going: Arc<Mutex<(usize, usize)>>,
 }
+
+/// How many mails are on their way by a slow post at a time.
+pub const AT_ONCE: usize = 4;
 
 impl Slow {
     pub fn new(waits: Waits, permits: usize, repeatable: bool) -> Self {
@@ -37,6 +44,8 @@ impl Slow {
             there: Arc::default(),
             delivered: Arc::default(),
             repeatable,
+            only: None,
+            going: Arc::default(),
         }
     }
 
@@ -49,7 +58,26 @@ impl Slow {
     }
 }
 
+/// Counts a mail as long as it is on its way.
+struct Counted(Arc<Mutex<(usize, usize)>>);
+
+impl Counted {
+    fn new(going: &Arc<Mutex<(usize, usize)>>) -> Self {
+        let mut counts = going.lock().unwrap();
+        counts.0 += 1;
+        counts.1 = counts.1.max(counts.0);
+        Self(going.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.lock().unwrap().0 -= 1;
+    }
+}
+
 struct Going {
+    _counted: Counted,
     id: MailId,
     inner: Option<Box<dyn Ready>>,
     permits: Option<Arc<Semaphore>>,
@@ -66,6 +94,10 @@ impl Post for Slow {
         self.repeatable
     }
 
+    fn at_once(&self) -> usize {
+        AT_ONCE
+    }
+
     fn patience(&self) -> std::time::Duration {
         std::time::Duration::from_secs(30)
     }
@@ -76,14 +108,17 @@ impl Post for Slow {
                 Some(inner) => Some(inner.prepare(mail).await?),
                 None => None,
             };
-            if self.waits == Waits::Preparing {
+            let counted = Counted::new(&self.going);
+            let waits = self.only.is_none_or(|only| only == mail.id).then_some(self.waits);
+            if waits == Some(Waits::Preparing) {
                 self.there.lock().unwrap().push(mail.id);
                 pass(&self.permits).await;
             }
             let ready: Box<dyn Ready> = Box::new(Going {
+                _counted: counted,
                 id: mail.id,
                 inner,
-                permits: (self.waits == Waits::HandedOver).then(|| self.permits.clone()),
+                permits: (waits == Some(Waits::HandedOver)).then(|| self.permits.clone()),
                 there: self.there.clone(),
                 delivered: self.delivered.clone(),
             });

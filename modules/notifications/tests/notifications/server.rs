@@ -6,13 +6,11 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
-    net::{
-        TcpListener, TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader},
+    net::TcpListener,
     task::JoinHandle,
 };
+use tokio_rustls::TlsAcceptor;
 
 /// Points of a mail: what the client said last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +55,18 @@ struct State {
     whim: Option<(Point, Whim)>,
     mails: Vec<(String, String)>,
     connections: usize,
+    /// What clients said, and whether it could not be overheard.
+    said: Vec<(String, bool)>,
+}
+
+/// How it speaks TLS.
+#[derive(Clone)]
+pub enum Tls {
+    None,
+    /// When it is asked to.
+    Starts(TlsAcceptor),
+    /// From the beginning.
+    Wraps(TlsAcceptor),
 }
 
 /// The server.
@@ -68,6 +78,10 @@ pub struct Server {
 
 impl Server {
     pub async fn start() -> Self {
+        Self::with_tls(Tls::None).await
+    }
+
+    pub async fn with_tls(tls: Tls) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let state = Arc::new(Mutex::new(State::default()));
@@ -77,7 +91,7 @@ impl Server {
                 let (stream, _) = listener.accept().await.unwrap();
                 shared.lock().unwrap().connections += 1;
                 // A client that goes away ends its session.
-                tokio::spawn(Session::new(stream, shared.clone()).run());
+                tokio::spawn(serve(Box::new(stream), shared.clone(), tls.clone()));
             }
         });
         Self { port, state, listening }
@@ -101,6 +115,11 @@ impl Server {
         self.state().mails.clone()
     }
 
+    /// What clients said, and whether it could not be overheard.
+    pub fn said(&self) -> Vec<(String, bool)> {
+        self.state().said.clone()
+    }
+
     pub fn connections(&self) -> usize {
         self.state().connections
     }
@@ -112,30 +131,75 @@ impl Drop for Server {
     }
 }
 
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
 struct Session {
-    read: BufReader<OwnedReadHalf>,
-    write: OwnedWriteHalf,
+    stream: BufReader<Box<dyn Stream>>,
     state: Arc<Mutex<State>>,
+    /// It can be asked for TLS.
+    starts: bool,
+    secret: bool,
 }
 
 type End = Option<()>;
 
-impl Session {
-    fn new(stream: TcpStream, state: Arc<Mutex<State>>) -> Self {
-        let (read, write) = stream.into_split();
-        let read = BufReader::new(read);
-        Self { read, write, state }
-    }
+async fn secured(stream: Box<dyn Stream>, acceptor: &TlsAcceptor) -> Option<Box<dyn Stream>> {
+    let stream = acceptor.accept(stream).await.ok()?;
+    Some(Box::new(stream))
+}
 
-    async fn run(mut self) -> End {
-        self.answer(Point::Connected, "220 here\r\n").await?;
+async fn serve(stream: Box<dyn Stream>, state: Arc<Mutex<State>>, tls: Tls) -> End {
+    let (stream, starts, secret) = match &tls {
+        Tls::Wraps(acceptor) => (secured(stream, acceptor).await?, false, true),
+        Tls::Starts(_) => (stream, true, false),
+        Tls::None => (stream, false, false),
+    };
+    let mut session = Session {
+        stream: BufReader::new(stream),
+        state: state.clone(),
+        starts,
+        secret,
+    };
+    session.answer(Point::Connected, "220 here\r\n").await?;
+    session.run().await?;
+    // It was asked for TLS.
+    let Tls::Starts(acceptor) = tls else { return None };
+    let stream = secured(session.stream.into_inner(), &acceptor).await?;
+    let mut session = Session {
+        stream: BufReader::new(stream),
+        state,
+        starts: false,
+        secret: true,
+    };
+    session.run().await
+}
+
+impl Session {
+    /// Returns something when it was asked for TLS.
+    async fn run(&mut self) -> End {
         let mut recipient = String::new();
         loop {
             let line = self.line().await?;
             let verb = line.split([' ', ':', '\r']).next()?.to_ascii_uppercase();
+            self.state.lock().unwrap().said.push((verb.clone(), self.secret));
             match verb.as_str() {
                 "EHLO" => {
-                    self.answer(Point::Hello, "250-here\r\n250 8BITMIME\r\n").await?;
+                    let can = if self.starts {
+                        "250-STARTTLS\r\n"
+                    } else {
+                        "250-AUTH PLAIN\r\n"
+                    };
+                    let can = format!("250-here\r\n{can}250 8BITMIME\r\n");
+                    self.answer(Point::Hello, &can).await?;
+                }
+                "STARTTLS" if self.starts => {
+                    self.say("220 go on\r\n").await?;
+                    return Some(());
+                }
+                "AUTH" => {
+                    self.say("235 welcome\r\n").await?;
                 }
                 "MAIL" => {
                     self.answer(Point::Sender, "250 so be it\r\n").await?;
@@ -178,7 +242,7 @@ impl Session {
 
     async fn line(&mut self) -> Option<String> {
         let mut line = String::new();
-        let read = self.read.read_line(&mut line).await.ok()?;
+        let read = self.stream.read_line(&mut line).await.ok()?;
         (read > 0).then_some(line)
     }
 
@@ -196,6 +260,7 @@ impl Session {
             Some(Whim::Drip) => {
                 for byte in duty.chars() {
                     self.say(&byte.to_string()).await?;
+                    // On purpose: each byte is to come by itself.
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
                 Some(true)
@@ -204,7 +269,8 @@ impl Session {
     }
 
     async fn say(&mut self, text: &str) -> Option<bool> {
-        self.write.write_all(text.as_bytes()).await.ok()?;
+        self.stream.write_all(text.as_bytes()).await.ok()?;
+        self.stream.flush().await.ok()?;
         Some(true)
     }
 }

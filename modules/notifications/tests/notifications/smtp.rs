@@ -212,7 +212,7 @@ mod tests {
             let whim = whims[rand::Rng::random_range(&mut random, 0..whims.len())];
             server.whim(Some((point, whim)));
             let sending = sender.step();
-            // It changes its mind in the middle.
+            // It changes its mind in the middle, wherever that is: any moment is as good as another here.
             let changing = async {
                 tokio::task::yield_now().await;
                 tokio::time::sleep(Duration::from_millis(rand::Rng::random_range(&mut random, 0..20))).await;

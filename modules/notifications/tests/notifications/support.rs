@@ -75,10 +75,15 @@ impl Office {
     /// Mails about so many orders, whose events have the ids from 1000 on.
     pub async fn queue(&self, orders: u128) -> Vec<MailId> {
         self.know_show().await;
-        for n in 0..orders {
-            self.hear(&confirmed(1000 + n, 2000 + n, 2)).await;
+        self.queue_from(1000, orders).await
+    }
+
+    /// The same, from this id on, of a show that is known.
+    pub async fn queue_from(&self, first: u128, orders: u128) -> Vec<MailId> {
+        for n in first..first + orders {
+            self.hear(&confirmed(n, 1000 + n, 2)).await;
         }
-        (0..orders).map(|n| MailId(Uuid::from_u128(1000 + n))).collect()
+        (first..first + orders).map(|n| MailId(Uuid::from_u128(n))).collect()
     }
 
     pub async fn mail(&self, id: MailId) -> Mail {
@@ -126,6 +131,7 @@ async fn handle(url: &str, clock: &ManualClock) -> Db {
 pub async fn eventually(what: &str, is_so: impl AsyncFn() -> bool) {
     let waiting = async {
         while !is_so().await {
+            // Nothing tells of it: it is asked again.
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };

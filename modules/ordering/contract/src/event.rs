@@ -68,6 +68,22 @@ pub struct OrderCancelled {
     pub refunded: Option<Money>,
 }
 
+/// The order got stuck: it goes neither way by itself, and somebody has to look at it. It has not ended: it goes on once it was
+/// helped, and may get stuck again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct OrderStuck {
+    /// The order.
+    pub order: OrderId,
+    /// The show.
+    pub show: ShowId,
+    /// The seats, in the order they were given.
+    pub seats: Vec<SeatId>,
+    /// Who placed it.
+    pub email: Email,
+    /// Why.
+    pub reason: Problem,
+}
+
 /// A fact about orders. Each carries all that a listener needs; the envelope's type says which one it is.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[serde(untagged)]
@@ -80,6 +96,8 @@ pub enum OrderingEvent {
     Refused(OrderRefused),
     /// `ordering.order.cancelled`
     Cancelled(OrderCancelled),
+    /// `ordering.order.stuck`
+    Stuck(OrderStuck),
 }
 
 strangler::events! {
@@ -92,6 +110,8 @@ strangler::events! {
         Refused(OrderRefused) = "ordering.order.refused",
         /// The order was cancelled, and what was done of it is undone.
         Cancelled(OrderCancelled) = "ordering.order.cancelled",
+        /// The order got stuck: it goes neither way by itself, and somebody has to look at it.
+        Stuck(OrderStuck) = "ordering.order.stuck",
     }
 }
 
@@ -104,4 +124,6 @@ impl OrderingEvent {
     pub const REFUSED: &'static str = Self::EVENTS[2].event_type;
     /// The type of [`OrderCancelled`].
     pub const CANCELLED: &'static str = Self::EVENTS[3].event_type;
+    /// The type of [`OrderStuck`].
+    pub const STUCK: &'static str = Self::EVENTS[4].event_type;
 }

@@ -10,7 +10,7 @@ mod order;
 pub use draft::{MOST_SEATS, OrderDraft};
 pub use email::Email;
 pub use error::OrderingError;
-pub use event::{OrderCancelled, OrderConfirmed, OrderPlaced, OrderRefused, OrderingEvent};
+pub use event::{OrderCancelled, OrderConfirmed, OrderPlaced, OrderRefused, OrderStuck, OrderingEvent};
 pub use order::{Order, OrderStatus, OrderStep, StepState, Ticket};
 pub use payments_contract::PaymentToken;
 pub use seating_contract::{SeatId, ShowId};

@@ -66,8 +66,8 @@ pub enum StepState {
 /// A step of an order that has begun.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OrderStep {
-    /// Its name: `hold`, `authorise`, `commit`, `capture`, `assign`; of a confirmed order that is cancelled, `unassign`
-    /// and `refund` too.
+    /// Its name: `hold`, `authorise`, `commit`, `capture`, `assign`; of an order that is taken back after its money was
+    /// taken, `unassign` and `refund` too.
     #[schema(example = "hold")]
     pub step: String,
     /// Where it stands.

@@ -43,7 +43,7 @@ pub(crate) fn stuck(reason: &Value) -> Problem {
         500,
         "stuck",
         "Somebody has to look at the order",
-        format!("the step {step} can neither go on nor back; it is resumed by hand"),
+        format!("the step {step} can neither go on nor back; it is resumed or given up by hand"),
     );
     // What the other module said. What went wrong otherwise is for the operator, who looks at the saga.
     if let Some(cause) = stuck.get("refused").filter(|c| Problem::deserialize(*c).is_ok()) {

@@ -49,7 +49,7 @@ fn who_may_be_cancelled() {
         refused.cancel(saga),
         Err(OrderingError::NotCancellable { id, standing })
     );
-    let stuck = asked.stuck(problem);
+    let (stuck, _) = asked.stuck(problem);
     assert!(stuck.cancel(saga).is_err());
     let resumed = stuck.resumed().expect("it was stuck");
     assert_eq!(

@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, LazyLock};
 
+use kernel::Money;
 use ordering_contract::{SeatId, ShowId};
-use payments_contract::{PaymentDraft, PaymentId, Payments};
+use payments_contract::{PaymentDraft, PaymentId, PaymentStatus, Payments, PaymentsError};
 use seating_contract::{Hold, HoldDraft, HoldId, HoldStatus, Seating, SeatingError};
 use strangler::{BoxFuture, ContractError, Cx, Failure, Principal, Scopes};
 use strangler_store::{Act, Outcome, StepKey};
@@ -145,13 +146,39 @@ impl Call {
         }
     }
 
-    async fn take_back(&self, cx: &Cx, order: &Cancellation) -> Result<(), Not> {
+    async fn take_back(&self, cx: &Cx, cancellation: &Cancellation) -> Result<Cancellation, Not> {
+        let mut next = cancellation.clone();
         match self.what {
-            What::Unassign => drop(self.seating.unassign(cx, HoldId(order.order)).await?),
-            What::Refund => drop(self.payments.refund(cx, PaymentId(order.order)).await?),
+            What::Unassign => drop(self.seating.unassign(cx, HoldId(next.order)).await?),
+            What::Refund => next.refunded = self.refund(cx, PaymentId(next.order)).await?,
             _ => return Err(Not::Unknown("a cancellation buys nothing".to_owned())),
         }
-        Ok(())
+        Ok(next)
+    }
+
+    /// Gives back what was taken, whatever that is, and sees to it that nothing is taken any more. Answers what it was.
+    async fn refund(&self, cx: &Cx, id: PaymentId) -> Result<Option<Money>, Not> {
+        use PaymentsError::{CaptureBegun, Declined, NoSuchPayment, NotAuthorised, NotCaptured, Void};
+        let standing = match self.payments.refund(cx, id).await {
+            Ok(payment) => return Ok(payment.amount),
+            Err(Failure::Module(NotCaptured { standing, .. })) => Some(standing),
+            Err(Failure::Module(NoSuchPayment { .. })) => None,
+            Err(failure) => return Err(failure.into()),
+        };
+        // It may have been taken: who has begun it finds out.
+        if standing == Some(PaymentStatus::Capturing) {
+            match self.payments.capture(cx, id).await {
+                Ok(_) => return Ok(self.payments.refund(cx, id).await?.amount),
+                Err(Failure::Module(Declined { .. } | Void { .. } | NotAuthorised { .. })) => {}
+                Err(failure) => return Err(failure.into()),
+            }
+        }
+        match self.payments.void(cx, id).await {
+            Ok(_) => Ok(None),
+            // A capture that was on its way came first.
+            Err(Failure::Module(error @ CaptureBegun { .. })) => Err(Not::Unknown(error.to_string())),
+            Err(failure) => Err(failure.into()),
+        }
     }
 }
 
@@ -179,7 +206,7 @@ impl Act<Cancellation> for Call {
     fn act<'a>(&'a self, cx: &'a Cx, key: &'a StepKey, saga: &'a Cancellation) -> BoxFuture<'a, Outcome<Cancellation>> {
         Box::pin(async move {
             let done = self.take_back(&with_few_rights(cx, key), saga).await;
-            done.map_or_else(Not::outcome, |()| Outcome::Done(saga.clone()))
+            done.map_or_else(Not::outcome, Outcome::Done)
         })
     }
 }

@@ -32,20 +32,29 @@ impl PurchaseWatch {
                 leave(uow, &order, &event);
                 Ok(())
             }
+            // Its money may have been taken.
+            SagaStatus::Abandoned => {
+                let order = load(uow, saga.id).await?;
+                self.take_back(uow, &order).await
+            }
             SagaStatus::Done => {
                 let order = load(uow, saga.id).await?;
                 let total = saga.state_as::<Purchase>()?.total;
                 let total = total.ok_or_else(|| StoreError::corrupt_row("a purchase that is done has no total"))?;
                 let (order, event) = order.confirm(total, || uow.new_id());
                 leave(uow, &order, &event);
-                if order.cancel_asked {
-                    let cancellation = uow.new_id();
-                    uow.save(&order.take_back(cancellation));
-                    begin_cancellation(&self.sagas, uow, cancellation, saga.id).await?;
+                match order.cancel_asked {
+                    true => self.take_back(uow, &order).await,
+                    false => Ok(()),
                 }
-                Ok(())
             }
         }
+    }
+
+    async fn take_back(&self, uow: &mut Uow, order: &OrderState) -> Result<(), StoreError> {
+        let cancellation = uow.new_id();
+        uow.save(&order.take_back(cancellation));
+        begin_cancellation(&self.sagas, uow, cancellation, order.id.0).await
     }
 }
 
@@ -54,15 +63,15 @@ pub(super) struct CancellationWatch;
 
 impl CancellationWatch {
     async fn hear(uow: &mut Uow, saga: &Saga) -> Result<(), StoreError> {
-        let id = saga.state_as::<Cancellation>()?.order;
+        let Cancellation { order: id, refunded } = saga.state_as()?;
         match saga.status {
             SagaStatus::Running | SagaStatus::Compensating => go_on(uow, saga, id).await,
             SagaStatus::Stuck => get_stuck(uow, id, saga.reason.as_ref().unwrap_or(&Value::Null)).await,
-            // It has nothing to undo, and is never told to.
-            SagaStatus::Undone => Ok(()),
+            // It has nothing to undo, and is never told to; nor is there anything that would take it back.
+            SagaStatus::Undone | SagaStatus::Abandoned => Ok(()),
             SagaStatus::Done => {
                 let order = load(uow, id).await?;
-                let (order, event) = order.cancelled(order.total);
+                let (order, event) = order.cancelled(refunded);
                 leave(uow, &order, &event);
                 Ok(())
             }
@@ -82,14 +91,14 @@ impl Watch for CancellationWatch {
     }
 }
 
-/// Begins to take back the confirmed order with this id.
+/// Begins to take back the order with this id.
 pub(crate) async fn begin_cancellation(
     sagas: &Sagas,
     uow: &mut Uow,
     cancellation: Uuid,
     order: Uuid,
 ) -> Result<(), StoreError> {
-    let state = Cancellation { order };
+    let state = Cancellation { order, refunded: None };
     // Nothing may end it but its success, so it has no deadline.
     sagas.start(uow, CANCELLATION, cancellation, &state, None).await
 }
@@ -105,8 +114,8 @@ async fn go_on(uow: &mut Uow, saga: &Saga, order: Uuid) -> Result<(), StoreError
 }
 
 async fn get_stuck(uow: &mut Uow, order: Uuid, reason: &Value) -> Result<(), StoreError> {
-    let order = load(uow, order).await?.stuck(stuck(reason));
-    uow.save(&order);
+    let (order, event) = load(uow, order).await?.stuck(stuck(reason));
+    leave(uow, &order, &event);
     Ok(())
 }
 

@@ -175,7 +175,7 @@ struct FakePayment {
     moves: Vec<Status>,
 }
 
-/// Payments in memory: `tok_declined` is declined, all else pays.
+/// Payments in memory: `tok_declined` is declined, the money of `tok_expired` is reserved and not given, all else pays.
 #[derive(Clone, Default)]
 pub struct FakePayments {
     payments: Arc<Mutex<BTreeMap<PaymentId, FakePayment>>>,
@@ -211,6 +211,11 @@ impl FakePayments {
     pub fn amount(&self, id: Uuid) -> Option<Money> {
         let payments = self.payments.lock().unwrap();
         Some(payments.get(&PaymentId(id))?.terms.as_ref()?.0)
+    }
+
+    /// The provider was told to take the money, and nobody knows whether it has.
+    pub fn leave_capturing(&self, id: Uuid) {
+        self.payments.lock().unwrap().get_mut(&PaymentId(id)).unwrap().status = Status::Capturing;
     }
 
     pub fn has_tombstone(&self, id: Uuid) -> bool {
@@ -256,7 +261,17 @@ impl PaymentsService for FakePayments {
         let mut payments = self.payments.lock().unwrap();
         let payment = payments.get_mut(&id).ok_or(PaymentsError::NoSuchPayment { id })?;
         match payment.status {
-            Status::Authorised => Self::go(payment, Status::Captured),
+            Status::Authorised | Status::Capturing => {
+                let expired = payment
+                    .terms
+                    .as_ref()
+                    .is_some_and(|(_, token)| token.expose() == "tok_expired");
+                if expired {
+                    Self::go(payment, Status::Declined);
+                    return Err(PaymentsError::Declined { id });
+                }
+                Self::go(payment, Status::Captured);
+            }
             Status::Captured => {}
             Status::Voided => return Err(PaymentsError::Void { id }),
             standing => return Err(PaymentsError::NotAuthorised { id, standing }),

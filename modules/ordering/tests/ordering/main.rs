@@ -28,6 +28,7 @@ macro_rules! on_both {
 mod cancelling;
 mod fakes;
 mod faults;
+mod giving_up;
 mod injected;
 mod killed;
 mod placing;

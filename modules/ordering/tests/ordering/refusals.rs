@@ -3,7 +3,8 @@
 on_both!(
     every_refusal_leaves_nothing,
     what_is_anothers_stays,
-    a_stuck_order_is_helped_on
+    a_stuck_order_is_helped_on,
+    an_order_that_an_operator_resumes_is_not_shown_as_stuck,
 );
 
 mod tests {
@@ -17,7 +18,7 @@ mod tests {
 
     use crate::{
         faults::Fault,
-        support::{Office, SHOW, draft, draft_of, seat},
+        support::{Office, SHOW, draft, draft_of, eventually, seat},
     };
 
     pub async fn every_refusal_leaves_nothing(office: &Office) {
@@ -158,6 +159,27 @@ mod tests {
             }
             // Why it turned round is not forgotten over its being stuck.
             assert_eq!(office.order(back).await.reason.unwrap().status, 402);
+        };
+        office.working(follow).await;
+    }
+
+    /// From the first attempt on, however long that takes.
+    pub async fn an_order_that_an_operator_resumes_is_not_shown_as_stuck(office: &Office) {
+        let id = office.id();
+        let lost = [Fault::Refused, Fault::LostBefore, Fault::LostBefore, Fault::LostBefore];
+        office.faults.plan(id.0, "assign", lost);
+        office.place_with(id, draft(id, "tok_ok")).await;
+        let follow = async {
+            office.reaches(id, OrderStatus::Stuck).await;
+            let mut uow = office.db.begin(&office.cx).await.unwrap();
+            // As the control plane does, which leaves the rest to the worker.
+            let desk = strangler_store::Sagas::new(office.db.clone());
+            assert!(desk.ask_to_resume(&mut uow, id.0).await.unwrap());
+            uow.commit().await.unwrap();
+            let tries = async || office.faults.called(id.0).iter().filter(|c| **c == "assign").count();
+            eventually("it is tried again", tries, |n| *n > 1).await;
+            assert_eq!(office.order(id).await.status, OrderStatus::Placed);
+            office.assert_settled(&office.reaches(id, OrderStatus::Confirmed).await);
         };
         office.working(follow).await;
     }

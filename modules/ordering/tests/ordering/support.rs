@@ -145,9 +145,10 @@ impl Office {
             }
             OrderStatus::Refused | OrderStatus::Cancelled => {
                 assert_eq!(self.seating.stands(id), None, "{order:?}");
-                let fair: [&[PaymentStatus]; 4] = [
+                let fair: [&[PaymentStatus]; 5] = [
                     &[],
                     &[Declined],
+                    &[Authorised, Declined],
                     &[Authorised, Voided],
                     &[Authorised, Captured, Refunded],
                 ];

@@ -65,7 +65,19 @@ mod tests {
                 "{body}"
             );
         }
+        let array = json!([good["show"], good["seats"], good["email"], good["payment_token"]]);
+        let (status, problem) = read(&ask(&server, &anybody, "place", &path, None, &array).await);
+        let told = problem["detail"].as_str().unwrap();
+        assert!(status == 422 && told.contains("expected an object"), "{problem}");
         assert_eq!(read(&ask(&server, &anybody, "order", &path, None, none).await).0, 404);
+        for form in [
+            id.0.simple().to_string(),
+            id.0.braced().to_string(),
+            id.0.urn().to_string(),
+        ] {
+            let answer = ask(&server, &anybody, "place", &form, None, &good).await;
+            assert_eq!(read(&answer).0, 400, "{form}");
+        }
 
         let placed = ask(&server, &anybody, "place", &path, None, &good).await;
         assert_eq!(

@@ -3,6 +3,10 @@
 use std::{
     path::PathBuf,
     process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -46,13 +50,19 @@ async fn start(folder: &std::path::Path) -> (Process, String) {
         .stdout(Stdio::null())
         .spawn();
     let process = Process(spawned.unwrap());
+    let address = until("the sandbox has started", || std::fs::read_to_string(&address).ok()).await;
+    (process, format!("http://{address}"))
+}
+
+/// What there is, once there is something.
+async fn until<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
-        if let Ok(address) = std::fs::read_to_string(&address) {
-            return (process, format!("http://{address}"));
+        if let Some(there) = look() {
+            return there;
         }
-        assert!(Instant::now() < deadline, "the sandbox did not start");
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 
@@ -62,9 +72,10 @@ async fn what_was_answered_is_kept() {
     let mut answered: Vec<(String, Value)> = Vec::new();
     for round in 0..5 {
         let (process, url) = start(folder.path()).await;
+        let so_far = Arc::new(AtomicUsize::new(0));
         let tasks: Vec<_> = (0..8)
             .map(|task| {
-                let url = url.clone();
+                let (url, so_far) = (url.clone(), so_far.clone());
                 tokio::spawn(async move {
                     let mut answered = Vec::new();
                     for n in 0.. {
@@ -78,6 +89,7 @@ async fn what_was_answered_is_kept() {
                             entry = now.clone();
                         }
                         answered.push((key, entry));
+                        so_far.fetch_add(1, Relaxed);
                         if captured.is_err() {
                             break;
                         }
@@ -86,13 +98,14 @@ async fn what_was_answered_is_kept() {
                 })
             })
             .collect();
-        tokio::time::sleep(Duration::from_millis(60 + 40 * round)).await;
+        // In the middle of its work, at a point that is another one each time.
+        let enough = 5 + 7 * round;
+        until("some are answered", || (so_far.load(Relaxed) >= enough).then_some(())).await;
         drop(process);
         for task in tasks {
             answered.extend(task.await.unwrap());
         }
     }
-    assert!(answered.len() > 5, "{} answered", answered.len());
     let (process, url) = start(folder.path()).await;
     let entries = ledger(&url).await;
     let mut ids: Vec<_> = entries.iter().map(|e| e["id"].to_string()).collect();

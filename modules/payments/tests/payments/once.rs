@@ -153,6 +153,7 @@ mod tests {
                 let cx = Cx::system("both");
                 let authorise = payments.authorise(&cx, id(n), draft(100, "tok_ok"));
                 let void = async {
+                    // The fault: it comes at every point of the other one's way, as far as chance has it.
                     tokio::time::sleep(Duration::from_micros(300 * (n as u64 % 20))).await;
                     payments.void(&cx, id(n)).await
                 };

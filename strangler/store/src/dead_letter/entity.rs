@@ -1,10 +1,10 @@
 //! The tables of events that failed.
 
-use sea_orm::DbErr;
+use sea_orm::{ActiveModelTrait, DbErr, EntityTrait, sea_query::OnConflict};
 use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager, async_trait, sea_query};
 use sea_query::{ColumnDef, ColumnType, Index, Table};
 
-use crate::schema::column;
+use crate::{schema::column, writer::Tx};
 
 pub(crate) mod set_aside {
     //! Events that are tried again, and those of the same subject that wait behind them.
@@ -58,6 +58,24 @@ pub(crate) mod dead_letters {
     pub enum Relation {}
 
     impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// Parks a letter; it may have been parked before, and retried.
+pub(crate) async fn park(tx: &Tx, letter: dead_letters::Model) -> Result<(), DbErr> {
+    use dead_letters::Column as C;
+    let replace = OnConflict::columns([C::Subscription, C::Position])
+        .update_columns([
+            C::Error,
+            C::Tried,
+            C::ParkedAt,
+            C::ResolvedAt,
+            C::ResolvedBy,
+            C::Resolution,
+        ])
+        .to_owned();
+    let letter = dead_letters::ActiveModel::from(letter).reset_all();
+    let insert = dead_letters::Entity::insert(letter).on_conflict(replace);
+    insert.exec_without_returning(tx).await.map(drop)
 }
 
 pub(crate) struct TroubleTables;

@@ -29,7 +29,6 @@ pub struct LogDesk(Arc<BTreeMap<String, Arc<dyn EventLog>>>);
 struct Refused {
     status: StatusCode,
     kind: &'static str,
-    title: &'static str,
     detail: String,
     extra: Map<String, Value>,
 }
@@ -205,26 +204,28 @@ fn failed(detail: String) -> Refused {
 
 impl Refused {
     fn new(status: StatusCode, kind: &'static str, detail: String) -> Self {
-        let title = match kind {
+        Self {
+            status,
+            kind,
+            detail,
+            extra: Map::new(),
+        }
+    }
+
+    fn title(&self) -> &'static str {
+        match self.kind {
             "gone" => "These events have been pruned",
             "away" => "The log cannot be read at the moment",
             "not-found" => "Nothing is there",
             "failed" => "It failed",
             _ => "The request cannot be carried out",
-        };
-        Self {
-            status,
-            kind,
-            title,
-            detail,
-            extra: Map::new(),
         }
     }
 
     fn into_response(self) -> Response<Bytes> {
         let problem = Problem {
             kind: format!("urn:problem-type:log:{}", self.kind).into(),
-            title: self.title.into(),
+            title: self.title().into(),
             status: self.status.as_u16(),
             detail: Some(self.detail),
             extra: self.extra,

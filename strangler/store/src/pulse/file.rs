@@ -2,7 +2,10 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
     time::{Duration, Instant, SystemTime},
 };
@@ -22,9 +25,17 @@ const CALM: Duration = Duration::from_secs(1);
 /// file's time.
 const LAST_ECHO: Duration = Duration::from_millis(160);
 
+/// When the process itself wrote, whoever waits in it was told. Somebody else may have written too, so there is a sign all
+/// the same, but not a hundred times a second: looking costs what working would.
+const DOUBT: Duration = Duration::from_millis(80);
+
+/// Counts where a process's own commits begin and end.
+pub(crate) type Own = Arc<AtomicU64>;
+
 /// A file whose changes are signs.
 pub(super) struct File {
     wal: PathBuf,
+    own: Own,
     beats: watch::Sender<u64>,
     state: Mutex<State>,
 }
@@ -33,6 +44,7 @@ pub(super) struct File {
 struct State {
     watched: bool,
     seen: Option<(SystemTime, u64)>,
+    own: u64,
     changed: Option<Instant>,
     echo: Option<(Instant, Duration)>,
 }
@@ -45,10 +57,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl File {
-    /// Signs of changes of `wal` go to `beats`.
-    pub(super) fn new(wal: PathBuf, beats: watch::Sender<u64>) -> Arc<Self> {
+    /// Signs of changes of `wal` go to `beats`; `own` is what the process itself does to it.
+    pub(super) fn new(wal: PathBuf, own: Own, beats: watch::Sender<u64>) -> Arc<Self> {
         Arc::new(Self {
             wal,
+            own,
             beats,
             state: Mutex::default(),
         })
@@ -64,6 +77,7 @@ impl File {
         *state = State {
             watched: true,
             seen: self.stamp(),
+            own: self.own.load(Ordering::Relaxed),
             changed: None,
             // Somebody may be writing just now.
             echo: Some((Instant::now() + BUSY, BUSY)),
@@ -88,12 +102,19 @@ impl File {
             state.watched = false;
             return None;
         }
+        // In this order: what was written before is counted before.
         let (now, sees) = (Instant::now(), self.stamp());
-        if sees != state.seen {
-            state.seen = sees;
+        let own = self.own.load(Ordering::Relaxed);
+        let ours = std::mem::replace(&mut state.own, own) != own;
+        let changed = std::mem::replace(&mut state.seen, sees) != sees;
+        if changed {
             state.changed = Some(now);
+        }
+        if changed && !ours {
             state.echo = Some((now + BUSY, BUSY));
             beat(&self.beats);
+        } else if changed && state.echo.is_none() {
+            state.echo = Some((now + DOUBT, DOUBT));
         } else if let Some((due, pause)) = state.echo
             && now >= due
         {

@@ -1,15 +1,12 @@
 //! The table of queued commands.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{
-    ActiveValue::Set, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QuerySelect,
-    sea_query::OnConflict,
-};
+use sea_orm::{ActiveValue::Set, ColumnTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
 use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager, async_trait, sea_query};
 use sea_query::{ColumnDef, ColumnType, Index, Table};
 use serde_json::Value;
 
-use crate::{dead_letter::entity::dead_letters, schema::column};
+use crate::{schema::column, writer::Tx};
 
 pub(crate) mod queued {
     //! One row per command; `due_at` is when it may be taken, and null once it has ended or is parked.
@@ -54,18 +51,12 @@ pub(crate) fn is_queue(subscription: &str) -> bool {
 }
 
 /// Locks the row, so that nobody takes, ends or resolves it meanwhile.
-pub(crate) async fn lock(tx: &DatabaseTransaction, id: i64) -> Result<Option<queued::Model>, DbErr> {
+pub(crate) async fn lock(tx: &Tx, id: i64) -> Result<Option<queued::Model>, DbErr> {
     queued::Entity::find_by_id(id).lock_exclusive().one(tx).await
 }
 
 /// What was decided about a dead letter happens to its command: it is due again with all its attempts, or has ended.
-pub(crate) async fn resolve(
-    tx: &DatabaseTransaction,
-    id: i64,
-    retried: bool,
-    tried: Value,
-    now: DateTime<Utc>,
-) -> Result<(), DbErr> {
+pub(crate) async fn resolve(tx: &Tx, id: i64, retried: bool, tried: Value, now: DateTime<Utc>) -> Result<(), DbErr> {
     let row = queued::ActiveModel {
         due_at: Set(retried.then_some(now)),
         ended_at: Set((!retried).then_some(now)),
@@ -76,27 +67,9 @@ pub(crate) async fn resolve(
     update(tx, id, row).await
 }
 
-pub(super) async fn update(tx: &DatabaseTransaction, id: i64, row: queued::ActiveModel) -> Result<(), DbErr> {
+pub(super) async fn update(tx: &Tx, id: i64, row: queued::ActiveModel) -> Result<(), DbErr> {
     let update = queued::Entity::update_many().set(row).filter(queued::Column::Id.eq(id));
     update.exec(tx).await.map(drop)
-}
-
-/// Parks a letter; it may have been parked before, and retried.
-pub(super) async fn park(tx: &DatabaseTransaction, letter: dead_letters::Model) -> Result<(), DbErr> {
-    use dead_letters::Column as C;
-    let replace = OnConflict::columns([C::Subscription, C::Position])
-        .update_columns([
-            C::Error,
-            C::Tried,
-            C::ParkedAt,
-            C::ResolvedAt,
-            C::ResolvedBy,
-            C::Resolution,
-        ])
-        .to_owned();
-    let letter = sea_orm::ActiveModelTrait::reset_all(dead_letters::ActiveModel::from(letter));
-    let insert = dead_letters::Entity::insert(letter).on_conflict(replace);
-    insert.exec_without_returning(tx).await.map(drop)
 }
 
 pub(crate) struct QueueTable;

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use futures_util::FutureExt;
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{LockBehavior, LockType},
 };
 use serde_json::{Value, json};
@@ -18,9 +18,10 @@ use super::{
 use crate::{
     Db, Envelope, HandlerError, Retry, StoreError, Turn, Uow, Write,
     backoff::{AWAY, Backoff},
-    dead_letter::entity::dead_letters,
+    dead_letter::entity::{dead_letters, park},
     log::NET,
     view::Reader,
+    writer::Tx,
 };
 
 /// One worker of a queue.
@@ -198,7 +199,7 @@ impl QueueWorker {
         Ok(taken)
     }
 
-    async fn take_in(&self, tx: &DatabaseTransaction) -> Result<Vec<queued::Model>, DbErr> {
+    async fn take_in(&self, tx: &Tx) -> Result<Vec<queued::Model>, DbErr> {
         let now = self.db.now();
         let rows = queued::Entity::find()
             .filter(queued::Column::Queue.eq(&self.queue))
@@ -272,7 +273,7 @@ impl QueueWorker {
         tx.commit().await.map_err(|e| self.error(&e))
     }
 
-    async fn fail_in(&self, tx: &DatabaseTransaction, row: &queued::Model, cause: &HandlerError) -> Result<(), DbErr> {
+    async fn fail_in(&self, tx: &Tx, row: &queued::Model, cause: &HandlerError) -> Result<(), DbErr> {
         // Its visible time may have passed, and somebody else may have it.
         let Some(mut found) = table::lock(tx, row.id).await?.filter(|found| is_ours(found, row)) else {
             return Ok(());
@@ -294,7 +295,7 @@ impl QueueWorker {
         table::update(tx, found.id, again).await
     }
 
-    async fn park(&self, tx: &DatabaseTransaction, row: queued::Model, error: String) -> Result<(), DbErr> {
+    async fn park(&self, tx: &Tx, row: queued::Model, error: String) -> Result<(), DbErr> {
         let (queue, id) = (&self.queue, row.message_id);
         tracing::error!(queue, %id, kind = row.kind, error, attempts = row.attempts, "a command is parked");
         let parked = queued::ActiveModel {
@@ -317,7 +318,7 @@ impl QueueWorker {
             resolved_by: None,
             resolution: None,
         };
-        table::park(tx, letter).await
+        park(tx, letter).await
     }
 
     /// A command in the form in which dead letters are shown.

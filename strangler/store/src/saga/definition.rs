@@ -40,7 +40,7 @@ where
 
 /// Who wants to know of a saga's progress: usually the module, whose aggregate shows it.
 pub trait Watch: Send + Sync {
-    /// The saga has begun, moved on to another step, turned round, ended, got stuck, was resumed or is overdue. Runs in the
+    /// The saga has begun, moved on to another step, turned round, ended, got stuck, was resumed or given up, or is overdue. Runs in the
     /// transaction that changes it, before its row is locked: so load the aggregate first, save and emit as ever. Must not
     /// start, cancel or resume the same saga.
     fn changed<'a>(&'a self, uow: &'a mut Uow, saga: &'a Saga) -> BoxFuture<'a, Result<(), StoreError>>;
@@ -62,6 +62,7 @@ pub struct Step<S> {
     name: String,
     kind: Kind,
     retry: Retry,
+    most: Option<usize>,
     act: Arc<dyn Act<S>>,
     undo: Option<Arc<dyn Act<S>>>,
 }
@@ -90,11 +91,20 @@ impl<S> Step<S> {
         self
     }
 
+    /// At most so many sagas are at this step, or at its undo, at a time in each worker: for a step that asks somebody who may
+    /// be slow. The others wait where they are, due but not started, and are none of those that are
+    /// [in flight](super::Sagas::with_in_flight); so sagas at other steps go on.
+    pub fn with_most(mut self, sagas: usize) -> Self {
+        self.most = Some(sagas.max(1));
+        self
+    }
+
     fn new(name: &str, kind: Kind, act: Arc<dyn Act<S>>, undo: Option<Arc<dyn Act<S>>>) -> Self {
         Self {
             name: name.to_owned(),
             kind,
             retry: Retry::default(),
+            most: None,
             act,
             undo,
         }
@@ -107,6 +117,7 @@ pub struct Definition<S> {
     name: String,
     steps: Vec<Step<S>>,
     watch: Option<Arc<dyn Watch>>,
+    abandonable: bool,
 }
 
 impl<S: Serialize + DeserializeOwned + Send + Sync + 'static> Definition<S> {
@@ -116,12 +127,21 @@ impl<S: Serialize + DeserializeOwned + Send + Sync + 'static> Definition<S> {
             name: name.to_owned(),
             steps: steps.into_iter().collect(),
             watch: None,
+            abandonable: false,
         }
     }
 
     /// Tells `watch` of every change.
     pub fn with_watch(mut self, watch: Arc<dyn Watch>) -> Self {
         self.watch = Some(watch);
+        self
+    }
+
+    /// One that is stuck past the point of no return may be given up ([`Sagas::abandon`](super::Sagas::abandon)). Its watch is
+    /// told that it is [`Abandoned`](super::SagaStatus::Abandoned), and begins what takes it back, in the same transaction: a
+    /// saga of another kind, as a rule. What was tried last may have happened or not, and may yet be on its way.
+    pub fn abandonable(mut self) -> Self {
+        self.abandonable = true;
         self
     }
 
@@ -137,6 +157,9 @@ impl<S: Serialize + DeserializeOwned + Send + Sync + 'static> Definition<S> {
         }
         if self.steps.is_empty() {
             return wrong("it has no steps".into());
+        }
+        if self.abandonable && self.watch.is_none() {
+            return wrong("it is abandonable, but there is no watch that would take it back".into());
         }
         let mut names = HashSet::new();
         let mut behind: Option<&Step<S>> = None;
@@ -180,6 +203,7 @@ impl<S: Serialize + DeserializeOwned + Send + Sync + 'static> Definition<S> {
             name: self.name,
             steps,
             watch: self.watch,
+            abandonable: self.abandonable,
         })
     }
 }
@@ -201,6 +225,7 @@ pub(super) struct Shape {
     pub(super) name: String,
     pub(super) steps: Vec<ShapeStep>,
     pub(super) watch: Option<Arc<dyn Watch>>,
+    pub(super) abandonable: bool,
 }
 
 impl Shape {
@@ -213,6 +238,7 @@ pub(super) struct ShapeStep {
     pub(super) name: String,
     pub(super) kind: Kind,
     pub(super) retry: Retry,
+    pub(super) most: Option<usize>,
     pub(super) act: Box<dyn Plain>,
     pub(super) undo: Option<Box<dyn Plain>>,
 }
@@ -223,6 +249,7 @@ impl ShapeStep {
             name: step.name,
             kind: step.kind,
             retry: step.retry,
+            most: step.most,
             act: Box::new(step.act),
             undo: step.undo.map(|undo| Box::new(undo) as Box<dyn Plain>),
         }

@@ -3,7 +3,9 @@
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
+};
 use sea_orm_migration::sea_query::OnConflict;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -14,8 +16,14 @@ use super::{
     definition::Shape,
     machine::Sheet,
     row::{saga_steps, sagas},
+    worker::NAME as WORKERS,
 };
-use crate::{Db, Snapshot, StoreError, Turn, Uow, error::Sort, view::Reader};
+use crate::{
+    Db, Leases, Snapshot, StoreError, Turn, Uow,
+    change::{Change, Head, Sent},
+    error::Sort,
+    view::Reader,
+};
 
 /// What a saga is called among the rows that a unit of work writes.
 pub(super) const ROW: &str = "strangler/saga";
@@ -39,6 +47,19 @@ pub enum Cancelled {
     Already,
     /// It is past the point of no return, or done.
     TooLate,
+    /// There is no such saga.
+    Unknown,
+}
+
+/// What became of a wish to give up a stuck saga.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Abandoned {
+    /// Nothing was tried that cannot be undone: it turns round.
+    Undoing,
+    /// It is over, and its watch has begun what takes it back.
+    Over,
+    /// It is not given up: a sentence that says why, and what to do.
+    Refused(String),
     /// There is no such saga.
     Unknown,
 }
@@ -184,6 +205,27 @@ impl Sagas {
         Ok(true)
     }
 
+    /// Gives up a stuck saga, in `uow`; `reason` is kept with it. Only one that no worker is at can be stuck, and whoever
+    /// resumes it at the same moment is the first or too late: so a step that was on its way, and may still be, is followed by
+    /// what takes it back and by nothing else.
+    ///
+    /// # Errors
+    /// As [`cancel`](Self::cancel).
+    pub async fn abandon(&self, uow: &mut Uow, id: Uuid, reason: Value) -> Result<Abandoned, StoreError> {
+        let Some((mut sheet, shape)) = self.open(uow, id).await? else {
+            return Ok(Abandoned::Unknown);
+        };
+        let before = sheet.saga.clone();
+        if let Err(why) = sheet.abandon(&shape, uow.now(), reason) {
+            return Ok(Abandoned::Refused(why));
+        }
+        self.insist(uow, &shape, &before, &mut sheet).await?;
+        Ok(match sheet.saga.status {
+            SagaStatus::Abandoned => Abandoned::Over,
+            _ => Abandoned::Undoing,
+        })
+    }
+
     /// The saga with this id.
     ///
     /// # Errors
@@ -266,13 +308,15 @@ impl Sagas {
         Ok(Some((Sheet::new(saga, records), shape.clone())))
     }
 
-    /// Writes what was decided, if the saga still has the version that it was decided upon. Whether it had.
+    /// Writes what was decided, if the saga still has the version that it was decided upon, and `newest`, if given, is the
+    /// newest route and stays it until the transaction ends. Whether it did; if not, `uow` must not be committed.
     pub(super) async fn write(
         &self,
         uow: &mut Uow,
         shape: &Shape,
         before: &Saga,
         sheet: &mut Sheet,
+        newest: Option<i64>,
     ) -> Result<bool, StoreError> {
         sheet.saga.version = before.version + 1;
         sheet.saga.changed_at = uow.now();
@@ -287,32 +331,35 @@ impl Sagas {
         let doing = || format!("moving saga {id}");
         uow.usable()?;
         uow.writes((ROW, id));
-        let updated = sagas::Entity::update_many()
+        let head = sagas::Entity::update_many()
             .set(sheet.saga.to_model())
             .filter(sagas::Column::Id.eq(id))
             .filter(sagas::Column::Version.eq(before.version))
-            .exec(uow.connection())
-            .await;
-        if uow.check(updated, doing)?.rows_affected != 1 {
-            return Ok(false);
-        }
-        if !sheet.touched.is_empty() {
-            let rows = sheet.touched.drain(..).map(|i| sheet.records[i].to_model(id));
+            .filter(Condition::all().add_option(newest.map(|route| Leases::newest(WORKERS, route))))
+            .into_query();
+        let touched: Vec<_> = sheet.touched.drain(..).map(|i| sheet.records[i].to_model(id)).collect();
+        let rows = touched.len() as u64;
+        let Sent { statement, rows } = if touched.is_empty() {
+            Sent {
+                statement: uow.connection().get_database_backend().build(&head),
+                rows: 1,
+            }
+        } else {
             use saga_steps::Column as C;
             let replace = OnConflict::columns([C::Saga, C::Step, C::Deed])
                 .update_columns([C::State, C::Attempts, C::At, C::Outcome])
                 .to_owned();
-            let written = saga_steps::Entity::insert_many(rows.collect::<Vec<_>>())
+            let steps = saga_steps::Entity::insert_many(touched)
                 .on_conflict(replace)
-                .exec_without_returning(uow.connection())
-                .await;
-            uow.check(written, doing)?;
-        }
-        Ok(true)
+                .into_query();
+            Change::new(Head::Update(head), steps, rows).build(self.db.engine())
+        };
+        let written = uow.connection().execute_raw(statement).await;
+        Ok(uow.check(written, doing)?.rows_affected() == rows)
     }
 
     async fn insist(&self, uow: &mut Uow, shape: &Shape, before: &Saga, sheet: &mut Sheet) -> Result<(), StoreError> {
-        if self.write(uow, shape, before, sheet).await? {
+        if self.write(uow, shape, before, sheet, None).await? {
             uow.wake_sagas(before.id);
             return Ok(());
         }

@@ -26,17 +26,20 @@ impl Sheet {
         }
     }
 
-    /// Decides what is done next and notes that it has started. `None` when there is nothing to do, now or at all.
-    pub(super) fn claim(&mut self, shape: &Shape, now: DateTime<Utc>, hold: TimeDelta) -> Option<(usize, Deed)> {
+    /// Decides what is done next. `None` when there is nothing to do, now or at all.
+    pub(super) fn next(&mut self, shape: &Shape, now: DateTime<Utc>) -> Option<(usize, Deed)> {
         if self.saga.status == SagaStatus::Running {
             self.look_at_deadline(shape, now);
         }
-        let (index, deed) = match self.saga.status {
-            SagaStatus::Running => self.claim_do(shape, now)?,
-            SagaStatus::Compensating => (self.claim_undo(shape)?, Deed::Undo),
-            SagaStatus::Done | SagaStatus::Undone | SagaStatus::Stuck => return None,
-        };
-        let step = &shape.steps[index];
+        match self.saga.status {
+            SagaStatus::Running => self.next_do(shape, now),
+            SagaStatus::Compensating => Some((self.next_undo(shape)?, Deed::Undo)),
+            SagaStatus::Done | SagaStatus::Undone | SagaStatus::Stuck | SagaStatus::Abandoned => None,
+        }
+    }
+
+    /// Notes that what is done next has started.
+    pub(super) fn start(&mut self, step: &ShapeStep, deed: Deed, now: DateTime<Utc>, hold: TimeDelta) {
         self.saga.attempts = self.saga.attempts.saturating_add(1);
         self.saga.due_at = Some(now + hold);
         if deed == Deed::Do && step.undo.is_some() && self.find(&step.name, Deed::Undo).is_none() {
@@ -46,10 +49,9 @@ impl Sheet {
             record.state = StepState::Started;
             record.attempts = record.attempts.saturating_add(1);
         });
-        Some((index, deed))
     }
 
-    fn claim_do(&mut self, shape: &Shape, now: DateTime<Utc>) -> Option<(usize, Deed)> {
+    fn next_do(&mut self, shape: &Shape, now: DateTime<Utc>) -> Option<(usize, Deed)> {
         let Some(index) = shape.index(&self.saga.step) else {
             let cause = format!("its definition has no step {} any more", self.saga.step);
             self.stick(json!({ "step": self.saga.step, "cause": cause }));
@@ -58,32 +60,25 @@ impl Sheet {
         let step = &shape.steps[index];
         // Its workers were lost again and again.
         if step.kind == Kind::Compensatable && self.saga.attempts >= step.retry.attempts {
-            self.turn_round(json!({ "step": step.name, "gave_up": "its workers were lost" }), now);
-            return Some((self.claim_undo(shape)?, Deed::Undo));
+            self.turn_round(
+                shape,
+                json!({ "step": step.name, "gave_up": "its workers were lost" }),
+                now,
+            );
+            return Some((self.next_undo(shape)?, Deed::Undo));
         }
         Some((index, Deed::Do))
     }
 
     /// The last step that is not undone yet.
-    fn claim_undo(&mut self, shape: &Shape) -> Option<usize> {
-        let open = |r: &&StepRecord| r.deed == Deed::Undo && r.state != StepState::Done;
-        if let Some(lost) = self
-            .records
-            .iter()
-            .filter(open)
-            .find(|r| shape.index(&r.step).is_none())
-        {
+    fn next_undo(&mut self, shape: &Shape) -> Option<usize> {
+        let lost = self.open_undos().find(|r| shape.index(&r.step).is_none());
+        if let Some(lost) = lost {
             let cause = format!("its definition has no step {} any more", lost.step);
             self.stick(json!({ "step": lost.step, "cause": cause }));
             return None;
         }
-        let last = self
-            .records
-            .iter()
-            .filter(open)
-            .filter_map(|r| shape.index(&r.step))
-            .max();
-        let Some(index) = last else {
+        let Some(index) = self.last_undo(shape) else {
             self.end(SagaStatus::Undone);
             return None;
         };
@@ -97,6 +92,16 @@ impl Sheet {
             return None;
         }
         Some(index)
+    }
+
+    fn last_undo(&self, shape: &Shape) -> Option<usize> {
+        self.open_undos().filter_map(|r| shape.index(&r.step)).max()
+    }
+
+    fn open_undos(&self) -> impl Iterator<Item = &StepRecord> {
+        self.records
+            .iter()
+            .filter(|r| r.deed == Deed::Undo && r.state != StepState::Done)
     }
 
     /// Notes what came of a step. It is due again at once, later or never.
@@ -130,7 +135,7 @@ impl Sheet {
                     (r.state, r.outcome) = (StepState::Refused, Some(json!({ "refused": reason })));
                 });
                 match (deed, step.kind) {
-                    (Deed::Do, Kind::Compensatable | Kind::Pivot) => self.turn_round(why, now),
+                    (Deed::Do, Kind::Compensatable | Kind::Pivot) => self.turn_round(shape, why, now),
                     (Deed::Undo, _) | (Deed::Do, Kind::Retriable) => self.stick(why),
                 }
             }
@@ -147,7 +152,7 @@ impl Sheet {
                 return self.stick(json!({ "step": step.name, "gave_up": cause }));
             }
             (Deed::Do, Kind::Compensatable) if used_up => {
-                return self.turn_round(json!({ "step": step.name, "gave_up": cause }), now);
+                return self.turn_round(shape, json!({ "step": step.name, "gave_up": cause }), now);
             }
             _ => {}
         }
@@ -172,7 +177,7 @@ impl Sheet {
             return;
         };
         if self.may_turn_round(shape) {
-            self.turn_round(json!({ "deadline": deadline }), now);
+            self.turn_round(shape, json!({ "deadline": deadline }), now);
         } else {
             self.saga.overdue = true;
         }
@@ -183,13 +188,41 @@ impl Sheet {
         let forward = match self.saga.status {
             SagaStatus::Running => true,
             SagaStatus::Stuck => !self.saga.undoing,
-            SagaStatus::Compensating | SagaStatus::Done | SagaStatus::Undone => false,
+            SagaStatus::Compensating | SagaStatus::Done | SagaStatus::Undone | SagaStatus::Abandoned => false,
         };
         if !forward || !self.may_turn_round(shape) {
             return false;
         }
-        self.turn_round(json!({ "cancelled": reason }), now);
+        self.turn_round(shape, json!({ "cancelled": reason }), now);
         true
+    }
+
+    /// Gives up a stuck saga: it turns round where it can, and is over where it cannot. Otherwise a sentence that says why not.
+    pub(super) fn abandon(&mut self, shape: &Shape, now: DateTime<Utc>, reason: Value) -> Result<(), String> {
+        let standing = self.saga.status;
+        if standing != SagaStatus::Stuck {
+            return Err(format!("it is {}, and only a stuck one is given up", standing.as_str()));
+        }
+        if self.saga.undoing {
+            return Err("it is on its way back already: mend what it is stuck at, and resume it".to_owned());
+        }
+        if self.cancel(shape, now, reason.clone()) {
+            return Ok(());
+        }
+        if !shape.abandonable {
+            return Err(format!(
+                "{} may have happened, and nothing is defined that takes a {} back from there: mend what it is stuck at, and resume it",
+                self.saga.step, shape.name
+            ));
+        }
+        // What it was stuck at is still worth knowing.
+        let mut told = json!({ "abandoned": reason });
+        if let Some(stuck) = self.saga.reason.as_mut().and_then(|r| r.get_mut("stuck")) {
+            told["stuck"] = stuck.take();
+        }
+        self.saga.reason = Some(told);
+        self.end(SagaStatus::Abandoned);
+        Ok(())
     }
 
     /// Puts a stuck saga back to work. Whether it was stuck.
@@ -214,7 +247,11 @@ impl Sheet {
         })
     }
 
-    fn turn_round(&mut self, reason: Value, now: DateTime<Utc>) {
+    fn turn_round(&mut self, shape: &Shape, reason: Value, now: DateTime<Utc>) {
+        // It waits for a place where it goes to, and not where it comes from.
+        if let Some(index) = self.last_undo(shape) {
+            self.saga.step.clone_from(&shape.steps[index].name);
+        }
         self.saga.status = SagaStatus::Compensating;
         self.saga.undoing = true;
         self.saga.reason = Some(reason);

@@ -16,12 +16,13 @@ mod engine;
 mod inbox;
 mod key;
 mod machine;
+mod places;
 mod row;
 mod schema;
 mod worker;
 
 pub use definition::{Act, Definition, Kind, Outcome, ShapeError, Step, Watch};
-pub use engine::{Cancelled, Sagas};
+pub use engine::{Abandoned, Cancelled, Sagas};
 pub(crate) use inbox::received;
 pub use inbox::{Inbox, Receipt};
 pub use key::{Deed, StepKey};

@@ -78,11 +78,23 @@ pub enum SagaStatus {
     Done,
     /// Every step that may have happened is undone.
     Undone,
-    /// It can go neither way by itself; a person looks, and resumes it.
+    /// It can go neither way by itself; a person looks, and resumes it or gives it up.
     Stuck,
+    /// It was stuck where there is no way back, and a person gave it up: what takes it back was begun in its stead.
+    Abandoned,
 }
 
 impl SagaStatus {
+    /// All there are, what needs a person first.
+    pub const ALL: [Self; 6] = [
+        Self::Stuck,
+        Self::Compensating,
+        Self::Running,
+        Self::Abandoned,
+        Self::Undone,
+        Self::Done,
+    ];
+
     /// As it stands in the table.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -91,12 +103,12 @@ impl SagaStatus {
             Self::Done => "done",
             Self::Undone => "undone",
             Self::Stuck => "stuck",
+            Self::Abandoned => "abandoned",
         }
     }
 
     fn parse(text: &str) -> Result<Self, StoreError> {
-        let all = [Self::Running, Self::Compensating, Self::Done, Self::Undone, Self::Stuck];
-        let found = all.into_iter().find(|s| s.as_str() == text);
+        let found = Self::ALL.into_iter().find(|s| s.as_str() == text);
         found.ok_or_else(|| StoreError::corrupt_row(format_args!("`{text}` is no status of a saga")))
     }
 }

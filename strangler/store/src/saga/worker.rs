@@ -14,7 +14,7 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::FutureExt;
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use strangler::{Cx, Trace};
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -23,6 +23,7 @@ use super::{
     Deed, Saga, SagaStatus, Sagas, StepKey, StepRecord,
     definition::{Answer, Shape},
     machine::Sheet,
+    places::{Bounds, Place, Places},
     row::sagas,
 };
 use crate::{
@@ -36,15 +37,16 @@ use crate::{
 const PERSISTENCE: u32 = 8;
 
 /// What is leased; by all workers of one side together, because each saga is claimed for itself.
-const NAME: &str = "sagas";
+pub(super) const NAME: &str = "sagas";
 
 /// What those who work at the same time have in common.
-#[derive(Default)]
 struct Shift {
     /// No other steps may be begun.
     stopping: AtomicBool,
     /// Somebody found that there is a newer route.
     outdated: AtomicBool,
+    /// How many may be at each step.
+    bounds: Bounds,
 }
 
 /// What is known after a saga was changed.
@@ -53,7 +55,12 @@ enum Next {
     Work(Box<Work>),
     /// It goes on then; never, or as somebody else says.
     Due(Option<DateTime<Utc>>),
+    /// It goes on when there is a place at its step.
+    Full(Arc<Places>),
 }
+
+/// What is done next, with the place for it if one is needed and the route it is done for; or the step that is full.
+type Claim = Option<Result<(usize, Deed, Option<Place>, i64), Arc<Places>>>;
 
 /// One step of one saga, started and not answered yet.
 struct Work {
@@ -61,6 +68,8 @@ struct Work {
     records: Vec<StepRecord>,
     index: usize,
     deed: Deed,
+    /// Where it has one: until it is answered.
+    place: Option<Place>,
     /// The route for which it was claimed.
     route: i64,
 }
@@ -70,7 +79,11 @@ impl Sagas {
     /// others begun. Any number of these may run at once. A database that is away is waited for.
     pub async fn run(&self, stop: impl Future<Output = ()> + Send) {
         let mut stop = pin!(stop);
-        let shift = Arc::new(Shift::default());
+        let shift = Arc::new(Shift {
+            stopping: AtomicBool::default(),
+            outdated: AtomicBool::default(),
+            bounds: Bounds::new(&self.shapes),
+        });
         let mut wakes = self.db.watch_sagas();
         // Dropping the set, as dropping this future does, ends them.
         let mut working = JoinSet::new();
@@ -109,19 +122,17 @@ impl Sagas {
                     look = Instant::now();
                 }
                 let room = self.in_flight - working.len();
-                let mut due = self.db.take_begun(room);
-                due.retain(|id| !held.contains(id));
-                due.sort_unstable();
-                due.dedup();
-                let room = room - due.len();
+                let mut begun = self.db.take_begun(room);
+                begun.retain(|id| !held.contains(id));
+                begun.sort_unstable();
+                begun.dedup();
+                let room = room - begun.len();
+                let mut due: Vec<_> = begun.iter().map(|id| (*id, None)).collect();
                 if room > 0 && look <= Instant::now() {
-                    let (found, pause) = self.due(room, &held).await?;
+                    let (mut found, pause) = self.due(room, &held, &shift.bounds).await?;
                     look = Instant::now() + pause;
-                    for id in found {
-                        if !due.contains(&id) {
-                            due.push(id);
-                        }
-                    }
+                    found.retain(|(id, _)| !begun.contains(id));
+                    due.append(&mut found);
                 }
                 Ok::<_, StoreError>((due, look.saturating_duration_since(Instant::now()), route))
             };
@@ -131,20 +142,20 @@ impl Sagas {
                     if failures > 0 {
                         tracing::info!(schema = self.db.schema(), failures, "sagas can be worked on again");
                     }
-                    for id in due {
+                    for (id, place) in due {
                         held.insert(id);
                         let (sagas, shift) = (self.clone(), shift.clone());
                         working.spawn(async move {
-                            let due = AssertUnwindSafe(sagas.drive(id, route, &shift)).catch_unwind().await;
-                            let due = match due {
-                                Ok(due) => due,
+                            let drive = AssertUnwindSafe(sagas.drive(id, route, &shift, place));
+                            let next = match drive.catch_unwind().await {
+                                Ok(next) => next,
                                 Err(_) => {
                                     tracing::error!(saga = %id, "what watches a saga panicked; trying again later");
                                     tokio::time::sleep(AWAY).await;
-                                    Some(sagas.db.now())
+                                    Next::Due(Some(sagas.db.now()))
                                 }
                             };
-                            (id, due)
+                            (id, next)
                         });
                     }
                     pause
@@ -161,13 +172,19 @@ impl Sagas {
             tokio::select! {
                 biased;
                 () = &mut stop => break,
-                Some(Ok((id, due))) = working.join_next() => {
+                Some(Ok((id, next))) = working.join_next() => {
                     held.remove(&id);
-                    if let Some(due) = due {
-                        let pause = (due - self.db.now()).to_std().unwrap_or_default();
-                        look = look.min(Instant::now() + pause);
+                    match next {
+                        Next::Due(Some(due)) => {
+                            let pause = (due - self.db.now()).to_std().unwrap_or_default();
+                            look = look.min(Instant::now() + pause);
+                        }
+                        // One was freed meanwhile.
+                        Next::Full(places) if places.any() => look = Instant::now(),
+                        _ => {}
                     }
                 }
+                () = shift.bounds.freed.notified() => look = Instant::now(),
                 () = turn.changed() => {}
                 _ = wakes.changed(), if room => {}
                 () = tokio::time::sleep(pause), if room || working.is_empty() => {}
@@ -177,9 +194,30 @@ impl Sagas {
         while working.join_next().await.is_some() {}
     }
 
-    /// What is due, and how long nothing else is.
-    async fn due(&self, limit: usize, held: &HashSet<Uuid>) -> Result<(Vec<Uuid>, Duration), StoreError> {
+    /// What is due, with a place where one is needed, and how long nothing else is.
+    async fn due(
+        &self,
+        limit: usize,
+        held: &HashSet<Uuid>,
+        bounds: &Bounds,
+    ) -> Result<(Vec<(Uuid, Option<Place>)>, Duration), StoreError> {
         let now = self.db.now();
+        use sagas::Column as C;
+        let full: Vec<_> = bounds.full().collect();
+        // Whoever waits for a place notices its deadline all the same.
+        let late = || {
+            let running = C::Status.eq(SagaStatus::Running.as_str());
+            Condition::all()
+                .add(C::Deadline.lte(now))
+                .add(C::Overdue.eq(false))
+                .add(running)
+        };
+        let there_is_room = full.iter().fold(Condition::all(), |all, full| {
+            let elsewhere = Condition::any()
+                .add(C::Kind.ne(&*full.kind))
+                .add(C::Step.ne(&*full.step));
+            all.add(elsewhere.add(late()))
+        });
         let open = || {
             sagas::Entity::find()
                 .select_only()
@@ -187,18 +225,29 @@ impl Sagas {
                 .order_by_asc(sagas::Column::DueAt)
         };
         let fail = |e| self.db.place().error("looking for sagas that are due", &e);
-        let mut due = open()
-            .column(sagas::Column::Id)
-            .filter(sagas::Column::DueAt.lte(now))
+        let found = open()
+            .columns([C::Id, C::Kind, C::Step])
+            .filter(C::DueAt.lte(now))
+            .filter(there_is_room)
             // Those that are held are mostly due later, when their workers would be given up; some are not claimed yet.
             .limit(u64::try_from(limit + held.len()).unwrap_or(u64::MAX))
-            .into_tuple::<Uuid>()
+            .into_tuple::<(Uuid, String, String)>()
             .all(&Reader { db: &self.db })
             .await
             .map_err(fail)?;
-        due.retain(|id| !held.contains(id));
-        if due.len() >= limit {
-            due.truncate(limit);
+        let (mut due, mut seen) = (Vec::new(), 0);
+        for (id, kind, step) in found.into_iter().filter(|(id, ..)| !held.contains(id)).take(limit) {
+            seen += 1;
+            let index = self.shapes.get(&kind).and_then(|shape| shape.index(&step));
+            match index.and_then(|index| bounds.at(&kind, index)) {
+                Some(places) if !full.iter().any(|full| Arc::ptr_eq(full, places)) => {
+                    due.extend(places.take().map(|place| (id, Some(place))));
+                }
+                _ => due.push((id, None)),
+            }
+        }
+        // If some of them found no place, the others are behind them.
+        if seen >= limit {
             return Ok((due, Duration::ZERO));
         }
         let next = open()
@@ -217,29 +266,32 @@ impl Sagas {
     }
 
     /// Takes one saga as far as it goes without waiting. Answers when it goes on, as far as is known.
-    async fn drive(&self, id: Uuid, route: i64, shift: &Shift) -> Option<DateTime<Utc>> {
-        let mut next = match self.claim(id, route, shift).await {
+    async fn drive(&self, id: Uuid, route: i64, shift: &Shift, place: Option<Place>) -> Next {
+        let mut next = match self.claim(id, route, shift, place).await {
             Ok(next) => next,
             Err(error) => {
                 tracing::warn!(saga = %id, %error, "a saga could not be taken up; trying again");
                 tokio::time::sleep(AWAY).await;
-                return Some(self.db.now());
+                return Next::Due(Some(self.db.now()));
             }
         };
         loop {
-            let started = match next {
+            let mut started = match next {
                 Next::Work(started) => started,
-                Next::Due(due) => return due,
+                rest => return rest,
             };
-            let shape = self.shapes.get(&started.saga.kind)?;
+            let Some(shape) = self.shapes.get(&started.saga.kind) else {
+                return Next::Due(None);
+            };
             let answer = self.act(shape, &started).await;
+            started.place = None;
             next = match self.note(&started, answer, shift).await {
                 Ok(next) => next,
                 Err(error) => {
                     // It stays `started`: when this worker is given up, it is repeated with the same key.
                     let step = &started.saga.step;
                     tracing::warn!(saga = %id, step, %error, "a step's outcome could not be written down");
-                    return None;
+                    return Next::Due(None);
                 }
             };
         }
@@ -274,7 +326,7 @@ impl Sagas {
     }
 
     /// Takes up a saga that is due, unless somebody else was first, or there is nothing to be done.
-    async fn claim(&self, id: Uuid, route: i64, shift: &Shift) -> Result<Next, StoreError> {
+    async fn claim(&self, id: Uuid, route: i64, shift: &Shift, place: Option<Place>) -> Result<Next, StoreError> {
         let mut uow = self.begin().await?;
         if !self.db.leases().is_newest(uow.connection(), NAME, route).await? {
             shift.outdated.store(true, Ordering::Relaxed);
@@ -288,10 +340,38 @@ impl Sagas {
             return Ok(Next::Due(sheet.saga.due_at));
         }
         let before = sheet.saga.clone();
-        // A stuck saga is due only when somebody asked for it to be resumed.
-        sheet.resume(now);
-        let next = sheet.claim(&shape, now, self.hold());
-        self.finish(uow, &shape, &before, sheet, route, next).await
+        // A stuck saga is due only when somebody asked for it to be resumed. That is written by itself: who watches it is told
+        // that it goes on before anything of it is tried.
+        let next = match sheet.resume(now) {
+            true => None,
+            false => self.take_up(&mut sheet, &shape, now, route, shift, place),
+        };
+        if let Some(Err(full)) = &next
+            && sheet.saga == before
+        {
+            return Ok(Next::Full(full.clone()));
+        }
+        let next = self.finish(uow, &shape, &before, sheet, next, None).await?;
+        Ok(next.unwrap_or(Next::Due(None)))
+    }
+
+    /// Decides what is done next and, where there is a place for it, notes that it has started. Where there is none, it
+    /// stays due.
+    fn take_up(
+        &self,
+        sheet: &mut Sheet,
+        shape: &Shape,
+        now: DateTime<Utc>,
+        route: i64,
+        shift: &Shift,
+        place: Option<Place>,
+    ) -> Claim {
+        let (index, deed) = sheet.next(shape, now)?;
+        let place = shift.bounds.place(&shape.name, index, place);
+        if place.is_ok() {
+            sheet.start(&shape.steps[index], deed, now, self.hold());
+        }
+        Some(place.map(|place| (index, deed, place, route)))
     }
 
     /// Writes down what came of a step and, unless it has to stop, that the next one has started.
@@ -309,40 +389,57 @@ impl Sagas {
     }
 
     async fn note_once(&self, work: &Work, answer: Answer, shift: &Shift) -> Result<Next, StoreError> {
+        let may = self.turn.now() == Some(work.route) && !shift.stopping.load(Ordering::Relaxed);
+        if may && let Some(next) = self.note_down(work, answer.clone(), Some(work.route), shift).await? {
+            return Ok(next);
+        }
+        // The turn is over: what the step came to is written down all the same. Or somebody else moved the saga.
+        let next = self.note_down(work, answer, None, shift).await?;
+        Ok(next.unwrap_or(Next::Due(None)))
+    }
+
+    /// The next step is claimed for `route`. `None` when that is not the newest any more, or somebody else moved the saga.
+    async fn note_down(
+        &self,
+        work: &Work,
+        answer: Answer,
+        route: Option<i64>,
+        shift: &Shift,
+    ) -> Result<Option<Next>, StoreError> {
         let uow = self.begin().await?;
-        let my_turn = self.turn.now() == Some(work.route)
-            && self.db.leases().is_newest(uow.connection(), NAME, work.route).await?;
         let Some(shape) = self.shapes.get(&work.saga.kind) else {
-            return Ok(Next::Due(None));
+            return Ok(None);
         };
         // It is as it was when the step was started. If it is not, it has another version, and nothing is written.
         let mut sheet = Sheet::new(work.saga.clone(), work.records.clone());
         let (now, before) = (uow.now(), &work.saga);
         sheet.record(shape, now, work.index, work.deed, answer);
-        let may = my_turn && !shift.stopping.load(Ordering::Relaxed);
-        let at_once = may && sheet.saga.due_at.is_some_and(|due| due <= now);
-        let next = if at_once {
-            sheet.claim(shape, now, self.hold())
-        } else {
-            None
+        let at_once = sheet.saga.due_at.is_some_and(|due| due <= now);
+        let next = match route {
+            Some(route) if at_once => self.take_up(&mut sheet, shape, now, route, shift, None),
+            _ => None,
         };
-        self.finish(uow, shape, before, sheet, work.route, next).await
+        self.finish(uow, shape, before, sheet, next, route).await
     }
 
+    /// Writes what was decided, if the saga is as it was `before` and `newest`, if given, still is the newest route.
     async fn finish(
         &self,
         mut uow: Uow,
         shape: &Shape,
         before: &Saga,
         mut sheet: Sheet,
-        route: i64,
-        next: Option<(usize, Deed)>,
-    ) -> Result<Next, StoreError> {
+        next: Claim,
+        newest: Option<i64>,
+    ) -> Result<Option<Next>, StoreError> {
         uow.follow(&before.traceparent);
-        sheet.saga.worker = next.and(self.db.worker()).map(str::to_owned);
-        if !self.write(&mut uow, shape, before, &mut sheet).await? {
-            tracing::info!(saga = %before.id, step = before.step, "somebody else moved a saga first");
-            return Ok(Next::Due(None));
+        let begun = matches!(next, Some(Ok(_)));
+        sheet.saga.worker = self.db.worker().filter(|_| begun).map(str::to_owned);
+        if !self.write(&mut uow, shape, before, &mut sheet, newest).await? {
+            if newest.is_none() {
+                tracing::info!(saga = %before.id, step = before.step, "somebody else moved a saga first");
+            }
+            return Ok(None);
         }
         uow.commit().await?;
         if before.status != sheet.saga.status {
@@ -354,16 +451,18 @@ impl Sagas {
             }
         }
         let Sheet { saga, records, .. } = sheet;
-        Ok(match next {
-            Some((index, deed)) => Next::Work(Box::new(Work {
+        Ok(Some(match next {
+            Some(Ok((index, deed, place, route))) => Next::Work(Box::new(Work {
                 saga,
                 records,
                 index,
                 deed,
+                place,
                 route,
             })),
+            Some(Err(full)) => Next::Full(full),
             None => Next::Due(saga.due_at),
-        })
+        }))
     }
 
     pub(super) async fn begin(&self) -> Result<Uow, StoreError> {

@@ -8,8 +8,8 @@ use std::{collections::HashSet, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait,
-    IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Statement, sea_query::OnConflict,
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter,
+    QueryOrder, QuerySelect, Statement,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -17,8 +17,9 @@ use uuid::Uuid;
 use super::{Cursor, Outcome, Subscription};
 use crate::{
     Envelope, HandlerError, Lease, StoreError,
-    dead_letter::entity::{dead_letters, set_aside},
+    dead_letter::entity::{dead_letters, park, set_aside},
     view::Reader,
+    writer::Tx,
 };
 
 /// How often is looked for what somebody else put back.
@@ -26,11 +27,7 @@ pub(super) const LOOK: Duration = Duration::from_secs(1);
 
 impl Subscription {
     /// Which of these subjects have an event set aside or parked.
-    pub(super) async fn blocked(
-        &self,
-        tx: &DatabaseTransaction,
-        events: &[Envelope],
-    ) -> Result<HashSet<Uuid>, StoreError> {
+    pub(super) async fn blocked(&self, tx: &Tx, events: &[Envelope]) -> Result<HashSet<Uuid>, StoreError> {
         // Mostly there is nothing, and asking that needs no list of subjects.
         let any = r#"SELECT EXISTS (SELECT 1 FROM "set_aside" WHERE "subscription" = $1) OR EXISTS
                      (SELECT 1 FROM "dead_letters" WHERE "subscription" = $1 AND "resolved_at" IS NULL) AS "any""#;
@@ -64,7 +61,7 @@ impl Subscription {
     }
 
     /// Queues these events behind the ones of their subjects.
-    pub(super) async fn queue(&self, tx: &DatabaseTransaction, events: Vec<&Envelope>) -> Result<(), StoreError> {
+    pub(super) async fn queue(&self, tx: &Tx, events: Vec<&Envelope>) -> Result<(), StoreError> {
         if events.is_empty() {
             return Ok(());
         }
@@ -182,7 +179,7 @@ impl Subscription {
     /// Notes a failed attempt: the event is due again later, or parked.
     async fn again_or_park(
         &self,
-        tx: &DatabaseTransaction,
+        tx: &Tx,
         mut row: set_aside::Model,
         cause: &HandlerError,
         new: bool,
@@ -220,20 +217,7 @@ impl Subscription {
                 attempts,
                 "an event is parked; later ones of its subject wait"
             );
-            // It may have been parked before, and retried.
-            use dead_letters::Column as C;
-            let replace = OnConflict::columns([C::Subscription, C::Position])
-                .update_columns([
-                    C::Error,
-                    C::Tried,
-                    C::ParkedAt,
-                    C::ResolvedAt,
-                    C::ResolvedBy,
-                    C::Resolution,
-                ])
-                .to_owned();
-            let insert = dead_letters::Entity::insert(letter.into_active_model().reset_all()).on_conflict(replace);
-            return insert.exec_without_returning(tx).await.map(drop).map_err(fail);
+            return park(tx, letter).await.map_err(fail);
         }
         let pause = TimeDelta::from_std(self.retry.pause(attempts)).unwrap_or(TimeDelta::MAX);
         row.due_at = Some(now + pause);
@@ -287,7 +271,7 @@ pub(super) fn is_away(error: &StoreError) -> bool {
     )
 }
 
-async fn forget(tx: &DatabaseTransaction, subscription: &str, position: i64) -> Result<(), DbErr> {
+async fn forget(tx: &Tx, subscription: &str, position: i64) -> Result<(), DbErr> {
     let delete = set_aside::Entity::delete_many()
         .filter(set_aside::Column::Subscription.eq(subscription))
         .filter(set_aside::Column::Position.eq(position));
@@ -295,12 +279,7 @@ async fn forget(tx: &DatabaseTransaction, subscription: &str, position: i64) -> 
 }
 
 /// The head of this subject is gone: the next one is due.
-pub(crate) async fn promote(
-    tx: &DatabaseTransaction,
-    subscription: &str,
-    subject: Uuid,
-    now: DateTime<Utc>,
-) -> Result<(), DbErr> {
+pub(crate) async fn promote(tx: &Tx, subscription: &str, subject: Uuid, now: DateTime<Utc>) -> Result<(), DbErr> {
     let next = set_aside::Entity::find()
         .select_only()
         .column(set_aside::Column::Position)

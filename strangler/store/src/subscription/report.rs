@@ -18,6 +18,15 @@ impl Subscription {
         self.report_as(self.position().await?).await
     }
 
+    /// Whether everything has been dealt with that was in the log when this was asked.
+    ///
+    /// # Errors
+    /// The log's, or the subscriber's database's.
+    pub async fn has_caught_up(&self) -> Result<bool, SubscriptionError> {
+        let head = self.log.head().await?;
+        Ok(self.position().await? >= head.position)
+    }
+
     pub(super) async fn report_as(&self, position: i64) -> Result<(), SubscriptionError> {
         let reader = format!("{}/{}", self.db.schema(), self.name);
         Ok(self.log.report(&reader, position).await?)

@@ -2,8 +2,10 @@
 
 use std::{
     collections::HashSet,
-    ops::Deref,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use sea_orm::{
@@ -28,6 +30,8 @@ pub(crate) struct Tx {
     touched: Vec<Row>,
     /// Those it waited for to be certain came to nothing.
     undone_before: bool,
+    /// Its savepoint is there.
+    open: AtomicBool,
     /// The first failure of a statement of it.
     trouble: OnceLock<DbErr>,
 }
@@ -42,6 +46,8 @@ struct Loan {
 #[derive(Default)]
 pub(super) struct Before {
     pub(super) units: usize,
+    /// The last of them has a savepoint.
+    pub(super) savepoint: bool,
     pub(super) rows: HashSet<Row>,
 }
 
@@ -49,6 +55,8 @@ pub(super) struct Before {
 pub(super) struct Back {
     pub(super) tx: DatabaseTransaction,
     pub(super) before: Before,
+    /// It has a savepoint.
+    pub(super) open: bool,
     pub(super) what: What,
 }
 
@@ -76,6 +84,7 @@ impl Tx {
             signals,
             touched: Vec::new(),
             undone_before: false,
+            open: AtomicBool::new(false),
             trouble: OnceLock::new(),
         }
     }
@@ -112,7 +121,8 @@ impl Tx {
             doubtful: self.trouble.get().is_some(),
             done,
         };
-        drop(back.send(Back { tx, before, what }));
+        let open = self.is_open();
+        drop(back.send(Back { tx, before, open, what }));
         told.await.unwrap_or_else(|_| Err(lost()))
     }
 
@@ -156,7 +166,8 @@ impl Tx {
         };
         let (again, next) = oneshot::channel();
         let what = What::Settle(again);
-        drop(back.send(Back { tx, before, what }));
+        let open = self.is_open();
+        drop(back.send(Back { tx, before, open, what }));
         *self = next.await.unwrap_or_else(|_| Err(lost()))?;
         Ok(self.undone_before || self.data_version().await? != version)
     }
@@ -173,41 +184,86 @@ impl Drop for Tx {
     fn drop(&mut self) {
         if let (Some(tx), Some(Loan { back, before })) = (self.held.take(), self.loan.take()) {
             let what = What::Undone(self.trouble.take());
-            drop(back.send(Back { tx, before, what }));
+            let open = self.is_open();
+            drop(back.send(Back { tx, before, open, what }));
         }
     }
 }
 
-impl Deref for Tx {
-    type Target = DatabaseTransaction;
+impl Tx {
+    /// The transaction itself, for one that was begun as the first of its batch: nothing is there to go back to but its
+    /// beginning.
+    pub(crate) fn whole(&self) -> &DatabaseTransaction {
+        self.held()
+    }
 
-    fn deref(&self) -> &DatabaseTransaction {
+    fn held(&self) -> &DatabaseTransaction {
         self.held
             .as_ref()
             .expect("a unit of work that could not settle asks the database nothing more")
+    }
+
+    /// What has to be sent before its first statement, if anything was written before it in the transaction: then it needs
+    /// a savepoint to go back to.
+    fn opening(&self) -> Option<&'static str> {
+        let before = self
+            .loan
+            .as_ref()
+            .map(|loan| &loan.before)
+            .filter(|before| before.units > 0)?;
+        let first = !self.open.swap(true, Ordering::Relaxed);
+        first.then_some(match before.savepoint {
+            true => "RELEASE unit; SAVEPOINT unit; ",
+            false => "SAVEPOINT unit; ",
+        })
+    }
+
+    fn prepare(&self, mut statement: Statement) -> Statement {
+        if let Some(opening) = self.opening() {
+            statement.sql.insert_str(0, opening);
+        }
+        statement
+    }
+
+    /// The same for a statement whose rows are counted. SQLite goes on counting those of the last change, at a savepoint too;
+    /// so one that changes nothing goes before.
+    fn prepare_change(&self, mut statement: Statement) -> Statement {
+        if let Some(opening) = self.opening() {
+            let nothing = r#"DELETE FROM "leases" WHERE 0; "#;
+            statement.sql.insert_str(0, &format!("{nothing}{opening}"));
+        }
+        statement
+    }
+
+    /// Whether there is a savepoint to go back to, or nothing to go back from.
+    fn is_open(&self) -> bool {
+        self.open.load(Ordering::Relaxed)
     }
 }
 
 #[async_trait::async_trait]
 impl ConnectionTrait for Tx {
     fn get_database_backend(&self) -> DbBackend {
-        (**self).get_database_backend()
+        self.held().get_database_backend()
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        self.note((**self).execute_raw(statement).await)
+        self.note(self.held().execute_raw(self.prepare_change(statement)).await)
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        self.note((**self).execute_unprepared(sql).await)
+        match self.opening() {
+            Some(opening) => self.note(self.held().execute_unprepared(&format!("{opening}{sql}")).await),
+            None => self.note(self.held().execute_unprepared(sql).await),
+        }
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        self.note((**self).query_one_raw(statement).await)
+        self.note(self.held().query_one_raw(self.prepare(statement)).await)
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        self.note((**self).query_all_raw(statement).await)
+        self.note(self.held().query_all_raw(self.prepare(statement)).await)
     }
 }
 

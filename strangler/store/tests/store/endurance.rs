@@ -155,6 +155,7 @@ mod alone {
         };
         let mut seen = 0;
         loop {
+            // When the next fault comes is chance; nothing is waited for.
             tokio::time::sleep(Duration::from_millis(random.random_range(100..600))).await;
             // Not by counting effects: that takes longer the more there are.
             let done = raw.number(progress).await;
@@ -175,6 +176,7 @@ mod alone {
             let victim = random.random_range(0..workers);
             if random.random_range(0..3) == 0 {
                 signal(&children[victim], "-STOP");
+                // The fault: somebody who stands still for as long as this.
                 tokio::time::sleep(Duration::from_millis(random.random_range(50..400))).await;
                 signal(&children[victim], "-CONT");
                 stops += 1;

@@ -128,7 +128,12 @@ mod tests {
 
     pub async fn the_check_in_the_transaction_is_what_counts(home: &Home) {
         assert_eq!(fight(home, "guarded", true).await, 0);
-        assert!(fight(home, "unguarded", false).await > 0);
+        // That the workers do meet is a matter of luck.
+        for round in 0.. {
+            if fight(home, &format!("unguarded_{round}"), false).await > 0 {
+                return;
+            }
+        }
     }
 
     /// Writes down, and counts for its side.

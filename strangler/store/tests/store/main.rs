@@ -25,10 +25,13 @@ macro_rules! on_both {
     };
 }
 
+mod abandoned;
 mod batches;
+mod bounded;
 mod cleaning;
 mod endurance;
 mod faults;
+mod health;
 mod held;
 mod leases;
 mod log;

@@ -51,6 +51,7 @@ pub fn all(operation: &Operation, base: &Case) -> Vec<Case> {
         "",
         "application/",
         "application/jsonx",
+        "application/json; charset=latin1",
     ] {
         cases.push(
             base.but(format!("media type {media}"), Expect::Status(415))
@@ -173,6 +174,13 @@ fn at_every_place(operation: &Operation, schema: &Value, body: &Value, base: &Ca
             };
             let body = holed.replace(&hole, &twice.to_string());
             cases.push(base.but(format!("{pointer} the same twice"), expect).body(body));
+        }
+        if let Some(Value::Object(fields)) = body.pointer(&pointer) {
+            let values = Value::Array(fields.values().cloned().collect()).to_string();
+            cases.push(
+                base.but(format!("{pointer} as an array"), Expect::Refused)
+                    .body(holed.replace(&hole, &values)),
+            );
         }
         let Some((parent, key)) = pointer.rsplit_once('/') else {
             continue;

@@ -90,6 +90,12 @@ async fn a_full_disk_is_said_and_survived() {
         assert_eq!(system.get(&office::show_path(show)).await.status, 200, "reads go on");
     }
     assert!(refused.contains("disk is full"), "{refused:?}");
+    let ready = system.get("/readyz").await;
+    assert_eq!(
+        (ready.status, ready.json()["databases"]["catalog"].as_str()),
+        (503, Some("cannot be written")),
+        "{ready:?}"
+    );
     // A toggle that cannot be written down is not in force; the sentence says so.
     for _ in 0..50 {
         let out = system
@@ -110,6 +116,11 @@ async fn a_full_disk_is_said_and_survived() {
     disk.free();
     load.goes_on(5, 5).await;
     let promises = load.end().await;
+    // Under load so small a disk is full again and again.
+    holds_soon("it is ready again", Duration::from_secs(60), || async {
+        system.get("/readyz").await.status == 200
+    })
+    .await;
     promises.are_kept(&system, false).await;
     promises.are_logged(&system).await;
 
@@ -140,16 +151,16 @@ async fn a_first_start_on_a_full_disk_says_so() {
     assert!(system.stop().success());
 }
 
-/// What a start says that ends by itself, or that it is ready.
+/// What a start says that ends by itself, or that it has started; ready it is not without room.
 async fn start(system: &System) -> String {
     let before = system.log().len();
     let mut process = system.spawn(&["serve"]);
     let pid = process.id();
     let mut ready = false;
-    holds_soon("it ends or is ready", Duration::from_secs(30), || {
+    holds_soon("it ends or has started", Duration::from_secs(30), || {
         let ended = process.try_wait().expect("its status");
         async move {
-            let answer = system.send(http::Method::GET, "/readyz", &[], "").await;
+            let answer = system.send(http::Method::GET, "/startupz", &[], "").await;
             ended.is_some() || answer.is_ok_and(|a| a.status == 200)
         }
     })

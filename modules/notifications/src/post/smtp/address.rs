@@ -1,7 +1,12 @@
 //! The address of a mail server.
 
-use lettre::transport::smtp::{authentication::Credentials, client::TlsParameters, extension::ClientId};
+use lettre::transport::smtp::{
+    authentication::Credentials,
+    client::{Certificate, TlsParameters, TlsParametersBuilder},
+    extension::ClientId,
+};
 use percent_encoding::percent_decode_str;
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 use url::{Host, Url};
 
 /// Where a mail server is, and how it is spoken to.
@@ -27,8 +32,8 @@ pub(super) enum Security {
 }
 
 impl Server {
-    /// Reads `smtp://…` and `smtps://…`; see [`post_of`](crate::post::post_of).
-    pub(super) fn read(text: &str) -> Result<Self, String> {
+    /// Reads `smtp://…` and `smtps://…`; see [`post_trusting`](crate::post::post_trusting).
+    pub(super) fn read(text: &str, authorities: &[u8]) -> Result<Self, String> {
         let url = Url::parse(text).map_err(|e| format!("the address of the mail server cannot be read: {e}"))?;
         let host = url.host_str().filter(|host| !host.is_empty());
         let host = host.ok_or("the address of the mail server names no host")?;
@@ -49,7 +54,15 @@ impl Server {
             // The address of a scheme that is not the web's is not parsed further.
             _ => host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback()),
         };
-        let parameters = || TlsParameters::new(host.clone()).map_err(|e| format!("TLS to {host} is not possible: {e}"));
+        let own = certificates(authorities)?;
+        let parameters = || {
+            let tls = TlsParameters::builder(host.clone());
+            let tls = own
+                .iter()
+                .cloned()
+                .fold(tls, TlsParametersBuilder::add_root_certificate);
+            tls.build().map_err(|e| format!("TLS to {host} is not possible: {e}"))
+        };
         let (security, usual) = match (url.scheme(), tls.as_deref()) {
             ("smtps", _) => (Security::Wrapped(parameters()?), 465),
             (_, Some("required")) => (Security::Required(parameters()?), 587),
@@ -76,6 +89,18 @@ impl Server {
             credentials,
         })
     }
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, String> {
+    let wrong = || "what should be the certificates of authorities is no PEM with certificates in it".to_owned();
+    let read = |der: CertificateDer<'_>| Certificate::from_der(der.to_vec()).map_err(|_| wrong());
+    let each = CertificateDer::pem_slice_iter(pem).map(|der| read(der.map_err(|_| wrong())?));
+    let certificates: Vec<_> = each.collect::<Result<_, _>>()?;
+    // A file with nothing in it that counts is a mistake.
+    if certificates.is_empty() && !pem.is_empty() {
+        return Err(wrong());
+    }
+    Ok(certificates)
 }
 
 fn credentials(url: &Url) -> Result<Option<Credentials>, String> {
