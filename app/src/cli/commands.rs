@@ -94,6 +94,12 @@ pub(super) enum ConfigCommand {
     Check,
     /// Prints what is in force and where it comes from, with secrets hidden
     Show(Json),
+    /// Prints the address of a module's database, with its password: what a process elsewhere that serves it needs as
+    /// modules.<module>.database_url
+    Database {
+        /// The module
+        module: String,
+    },
 }
 
 pub(super) async fn extract(args: ModuleArgs, global: &Global) -> Result<(), Failure> {
@@ -332,9 +338,17 @@ pub(super) async fn keys(command: KeysCommand, global: &Global) -> Result<(), Fa
     ))
 }
 
-pub(super) fn config(command: ConfigCommand, global: &Global) -> Result<(), Failure> {
+pub(super) async fn config(command: ConfigCommand, global: &Global) -> Result<(), Failure> {
     let settings = settings(global, Vec::new())?;
     match command {
+        ConfigCommand::Database { module } => {
+            modules::find(&module).map_err(Failure::Usage)?;
+            if migrations::of(&module).is_none() {
+                return Err(Failure::Refused(format!("{module} has no data of its own")));
+            }
+            let url = databases::url(&settings, &module, false).await;
+            output::text(&format!("{}\n", url.map_err(Failure::Failed)?))
+        }
         ConfigCommand::Check => output::text("the settings are right\n"),
         ConfigCommand::Show(Json { json: true }) => output::json(&settings.show_json()),
         ConfigCommand::Show(_) => output::text(&settings.show()),

@@ -167,7 +167,7 @@ fn run(command: Command, global: &Global) -> Result<(), Failure> {
             Command::Openapi(args) => commands::openapi(args),
             Command::Asyncapi(args) => commands::asyncapi(args),
             Command::Keys(command) => commands::keys(command, global).await,
-            Command::Config(command) => commands::config(command, global),
+            Command::Config(command) => commands::config(command, global).await,
             Command::Sandbox(command) => serving::sandbox(command, global).await,
             Command::Migrate(args) => commands::migrate(args, global).await,
         }

@@ -27,6 +27,13 @@ async fn nobody_runs() {
             &["dead-letters", "retry", "--all"],
             &["sagas", "list", "--json"],
             &["sagas", "resume", "--all"],
+            &[
+                "sagas",
+                "cancel",
+                "ordering/0190f2d4-5c1e-7a3b-8f00-3c2a1b0d9e8f",
+                "--why",
+                "x",
+            ],
         ] {
             let out = system.cli(args).await;
             let told = String::from_utf8_lossy(&out.stderr).into_owned();
