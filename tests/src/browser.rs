@@ -291,6 +291,53 @@ impl Browser {
         faults
     }
 
+    /// Its cookies, as the `cookie` header of a request.
+    pub async fn cookies(&self) -> String {
+        let answer = self.devtools("Network.getCookies", json!({})).await;
+        let cookies = answer["cookies"].as_array().cloned().unwrap_or_default();
+        let text = |cookie: &Value, member: &str| cookie[member].as_str().unwrap_or_default().to_owned();
+        let pairs = cookies
+            .iter()
+            .map(|c| format!("{}={}", text(c, "name"), text(c, "value")));
+        pairs.collect::<Vec<_>>().join("; ")
+    }
+
+    /// What the page's script holds on to, in bytes, and how many nodes there are, once everything else is thrown away.
+    pub async fn heap(&self) -> (u64, u64) {
+        self.devtools("HeapProfiler.collectGarbage", json!({})).await;
+        let used = self.devtools("Runtime.getHeapUsage", json!({})).await;
+        let counts = self.devtools("Memory.getDOMCounters", json!({})).await;
+        let bytes = used["usedSize"].as_f64().unwrap_or_default() as u64;
+        (bytes, counts["nodes"].as_u64().unwrap_or_default())
+    }
+
+    /// The memory that the processes of the browser hold, in KiB; what they share is counted once.
+    pub fn memory_kib(&self) -> u64 {
+        let mut ours = vec![self.chromedriver.id()];
+        let mut all: Vec<(u32, u32)> = Vec::new();
+        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse().ok()) else {
+                continue;
+            };
+            let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+            let parent = stat
+                .rsplit(')')
+                .next()
+                .and_then(|rest| rest.split_whitespace().nth(1)?.parse().ok());
+            all.extend(parent.map(|parent| (pid, parent)));
+        }
+        while let Some(at) = all.iter().position(|(_, parent)| ours.contains(parent)) {
+            ours.push(all.swap_remove(at).0);
+        }
+        let proportional = |pid: &u32| {
+            let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+            let line = rollup.lines().find_map(|l| l.strip_prefix("Pss:"));
+            line.and_then(|l| l.trim().trim_end_matches(" kB").trim().parse::<u64>().ok())
+                .unwrap_or(0)
+        };
+        ours.iter().skip(1).map(proportional).sum()
+    }
+
     /// Writes a picture of the whole page as `<name>.png` into `target/screenshots`.
     pub async fn shoot(&self, name: &str) {
         let whole = json!({"format": "png", "captureBeyondViewport": true});
