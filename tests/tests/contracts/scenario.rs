@@ -6,6 +6,7 @@ mod notifications;
 mod ordering;
 mod payments;
 mod seating;
+mod storefront;
 
 use std::time::Duration;
 
@@ -159,6 +160,7 @@ fn story(module: &str) -> Vec<Line> {
         "ordering" => ordering::story(),
         "payments" => payments::story(),
         "seating" => seating::story(),
+        "storefront" => storefront::story(),
         _ => Vec::new(),
     }
 }
