@@ -197,7 +197,7 @@ fn query_pair(parameter: &Parameter, values: &mut Values<'_>) -> Option<String> 
             let each: Vec<_> = all.iter().map(|one| encoded(&parameter.name, one)).collect();
             Some(each.join("&"))
         }
-        value => Some(format!("{}={}", parameter.name, plain(&value))),
+        value => Some(encoded(&parameter.name, &value)),
     }
 }
 

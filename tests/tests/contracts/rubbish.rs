@@ -59,12 +59,12 @@ fn ids(operation: &Operation, base: &Case) -> Vec<Case> {
         let braces = format!("{{{}}}", parameter.name);
         // The other parameters stay as they are in a path of nobody's things.
         let with = |value: &str| {
-            let path = operation.path.replace(&braces, value);
             let other = |p: &&crate::document::Parameter| p.place == "path" && p.name != parameter.name;
             let others = operation.parameters.iter().filter(other);
-            others.fold(path, |path, p| {
+            let path = others.fold(operation.path.clone(), |path, p| {
                 path.replace(&format!("{{{}}}", p.name), &nobodys().to_string())
-            })
+            });
+            path.replace(&braces, value)
         };
         let expect = if uuid { Expect::Refused } else { Expect::Anything };
         let long = [

@@ -32,7 +32,7 @@ pub struct SeatChoice {
     /// The order's id, drawn by the page with the form: the same form sent twice holds the seats once.
     pub order: Option<OrderId>,
     /// The seats, by name.
-    #[schema(value_type = Vec<SeatId>)]
+    #[schema(value_type = Vec<SeatId>, required = false)]
     pub seat: Vec<String>,
 }
 
