@@ -151,7 +151,7 @@ pub(crate) fn told(answer: Answered) -> Answered {
     let html = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n</head>\n<body>\n<main>\n\
+         <title>{title}</title>\n</head>\n<body>\n<main>\n\
          <h1>{title}</h1>\n<p dir=\"auto\">{detail}</p>\n<p><a href=\"/\">Go to the first page</a></p>\n</main>\n</body>\n</html>\n"
     );
     let mut headers = answer.headers;

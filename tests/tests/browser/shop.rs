@@ -34,7 +34,7 @@ pub async fn small(system: &System) -> Uuid {
 }
 
 fn seat(name: &str) -> String {
-    format!("input[value='{name}'] + span")
+    format!("label:has(input[value='{name}'])")
 }
 
 async fn open(browser: &Browser, system: &System, show: Uuid) {

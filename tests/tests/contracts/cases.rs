@@ -132,7 +132,7 @@ pub fn valid(operation: &Operation, token: &str, random: Option<&mut Random>, id
     for parameter in &operation.parameters {
         match parameter.place.as_str() {
             "path" => {
-                let value = plain(&values.of(&parameter.schema));
+                let value = percent_encoded(&plain(&values.of(&parameter.schema)));
                 target = target.replace(&format!("{{{}}}", parameter.name), &value);
             }
             "query" => query.extend(query_pair(parameter, &mut values)),
@@ -177,12 +177,16 @@ pub fn form(fields: &Value) -> String {
 }
 
 fn encoded(name: &str, value: &Value) -> String {
+    format!("{name}={}", percent_encoded(&plain(value)))
+}
+
+/// A text as it can stand anywhere in a URL or a form.
+fn percent_encoded(text: &str) -> String {
     let byte = |b: u8| match b {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => char::from(b).to_string(),
         b => format!("%{b:02X}"),
     };
-    let value: String = plain(value).bytes().map(byte).collect();
-    format!("{name}={value}")
+    text.bytes().map(byte).collect()
 }
 
 /// `name=value`. A cursor cannot be made up, so it is left out as long as it may be.

@@ -104,7 +104,7 @@ impl Line {
 
     pub(super) fn step(self, token: &str) -> Step {
         let (module, operation) = find(self.operation);
-        let mut path = operation.path.replace("{id}", &self.id);
+        let mut path = operation.path.replace("{id}", &self.id).replace("{file}", &self.id);
         if path.contains("{order}") {
             let second = self.second.expect("an order");
             path = path.replace("{order}", &id_of(second.into()).to_string());

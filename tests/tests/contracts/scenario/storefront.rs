@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{
     catalog::{act, section, show, venue},
-    line::{Line, ask, list, put},
+    line::{Line, ask, found, list, put},
 };
 use crate::values::id;
 
@@ -74,7 +74,9 @@ pub(super) fn story() -> Vec<Line> {
         standing(600, |order| order.json()["status"] == "cancelled"),
         ask("storefront.order", 600).gets(200),
         ask("storefront.tickets", 600).gets(303),
-        list("storefront.asset", "").gets(404),
+        ask("storefront.asset", 600).gets(404),
+        list("storefront.season", "").gets(200).finds("href=\"/assets/"),
+        found("storefront.asset", "").gets(200),
         ask("catalog.cancel", 600).gets(204),
         ask("seating.seats", 600).gets(410).until(|seats| seats.status == 410),
         ask("storefront.show", 600).gets(410),
