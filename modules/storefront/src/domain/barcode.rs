@@ -1,4 +1,5 @@
-//! Code 128 (ISO/IEC 15417), set B: a ticket's id for a reader at the door, as the path of a picture.
+//! Code 128 (ISO/IEC 15417), set C: a ticket's id for a reader at the door, as the path of a picture. Set C has two digits in
+//! each symbol, so that a whole id as a number is narrow enough for the screen of a phone.
 
 /// The widths of bars and spaces of every symbol, in modules, as one number each; the last is the stop.
 const SYMBOLS: [u32; 107] = [
@@ -11,7 +12,9 @@ const SYMBOLS: [u32; 107] = [
     124112, 124211, 411212, 421112, 421211, 212141, 214121, 412121, 111143, 111341, 131141, 114113, 114311, 411113,
     411311, 113141, 114131, 311141, 411131, 211412, 211214, 211232, 2331112,
 ];
-const START_B: usize = 104;
+const START_C: usize = 105;
+/// The digits of the largest id, made even.
+const DIGITS: usize = 40;
 const STOP: usize = 106;
 /// The empty space on either side, in modules.
 const QUIET: u32 = 10;
@@ -26,20 +29,20 @@ pub(crate) struct Barcode {
 }
 
 impl Barcode {
-    /// The code of a text; `None` when it has characters that are not printable ASCII.
-    pub(crate) fn new(text: &str) -> Option<Self> {
-        let values: Option<Vec<usize>> = text
-            .bytes()
-            .map(|b| (0x20..0x7f).contains(&b).then(|| usize::from(b - 0x20)))
+    /// The code of an id, written as a number of forty digits.
+    pub(crate) fn new(id: u128) -> Option<Self> {
+        let digits = format!("{id:0DIGITS$}");
+        let pairs = digits.as_bytes().chunks(2);
+        let values: Vec<usize> = pairs
+            .map(|pair| pair.iter().fold(0, |all, digit| 10 * all + usize::from(digit - b'0')))
             .collect();
-        let values = values?;
         let weighted: usize = values
             .iter()
             .enumerate()
             .map(|(place, value)| (place + 1) * value)
             .sum();
-        let check = (START_B + weighted) % 103;
-        let symbols = [START_B].into_iter().chain(values).chain([check, STOP]);
+        let check = (START_C + weighted) % 103;
+        let symbols = [START_C].into_iter().chain(values).chain([check, STOP]);
         let (mut at, mut path) = (QUIET, String::new());
         for symbol in symbols {
             let widths = SYMBOLS.get(symbol)?.to_string();
@@ -80,11 +83,23 @@ mod tests {
 
     #[test]
     fn a_code_is_as_wide_as_its_symbols() {
-        let code = Barcode::new("Wikipedia").unwrap();
-        // Start, nine characters, check and stop.
-        assert_eq!(code.width, 2 * QUIET + 11 * 11 + 13);
-        // Starts with the bars of "Start B": 2 wide, then 1 after a space of 1.
-        assert!(code.path.starts_with("M10 0h2v1h-2zM13 0h1v1h-1z"), "{}", code.path);
-        assert_eq!(Barcode::new("ä"), None);
+        let code = Barcode::new(u128::MAX).unwrap();
+        // Start, twenty pairs, check and stop.
+        assert_eq!(code.width, 2 * QUIET + 22 * 11 + 13);
+        // "Start C": bars of 2, 1 and 3 modules with spaces of 1, 1 and 2.
+        assert!(
+            code.path.starts_with("M10 0h2v1h-2zM13 0h1v1h-1zM16 0h3"),
+            "{}",
+            code.path
+        );
+        // Of nothing but noughts the check is the start's own value: 105 - 103.
+        let none = Barcode::new(0).unwrap();
+        assert_eq!(none.width, code.width);
+        // 222221, and the stop.
+        assert!(
+            none.path.ends_with("z") && none.path.contains(&format!("M{} 0h2v1h-2z", 10 + 21 * 11)),
+            "{}",
+            none.path
+        );
     }
 }

@@ -83,7 +83,7 @@ impl StorefrontModule {
             Known::Down => return cannot_look(id),
         };
         let tickets = order.tickets.into_iter().map(|ticket| TicketView {
-            code: Barcode::new(&ticket.id.0.simple().to_string()),
+            code: Barcode::new(ticket.id.0.as_u128()),
             ticket,
         });
         let page = TicketsPage {
