@@ -5,7 +5,7 @@ use sea_orm_migration::{prelude::*, schema::*};
 use crate::head;
 
 pub(crate) fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-    vec![Box::new(Catalog0001)]
+    vec![Box::new(Catalog0001), Box::new(Catalog0002)]
 }
 
 struct Catalog0001;
@@ -55,4 +55,51 @@ impl MigrationTrait for Catalog0001 {
             .take();
         manager.create_index(by_act).await
     }
+}
+
+/// Acts are searched by name and shows by city, in capitals or not.
+struct Catalog0002;
+
+impl MigrationName for Catalog0002 {
+    fn name(&self) -> &str {
+        "catalog_0002_folded_names"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Catalog0002 {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        for (table, named, folded) in [("acts", "name", "name_folded"), ("venues", "city", "city_folded")] {
+            let add = Table::alter().table(table).add_column(text(folded).default("")).take();
+            manager.alter_table(add).await?;
+            fold(manager, table, named, folded).await?;
+        }
+        let by_city = Index::create()
+            .name("venues_by_city")
+            .table("venues")
+            .col("city_folded")
+            .take();
+        manager.create_index(by_city).await
+    }
+}
+
+/// Fills the folded column of the rows there are. Not in SQL: SQLite's `lower` knows ASCII alone.
+async fn fold(
+    manager: &SchemaManager<'_>,
+    table: &'static str,
+    named: &'static str,
+    folded: &'static str,
+) -> Result<(), DbErr> {
+    let connection = manager.get_connection();
+    let names = Query::select().distinct().column(named).from(table).take();
+    for row in connection.query_all(&names).await? {
+        let name: String = row.try_get_by_index(0)?;
+        let update = Query::update()
+            .table(table)
+            .value(folded, name.to_lowercase())
+            .and_where(Expr::col(named).eq(name))
+            .take();
+        connection.execute(&update).await?;
+    }
+    Ok(())
 }

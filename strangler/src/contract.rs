@@ -11,8 +11,10 @@ use crate::EventInfo;
 pub struct Contract {
     /// The module's name, such as `catalog`.
     pub name: &'static str,
-    /// The contract's version; paths start with `/api/v<version>/<name>`.
+    /// The contract's version; paths start with `/api/v<version>/<name>`, unless they are pages.
     pub version: u32,
+    /// Whether its operations are pages for people: their paths are as they are written, and their answers are HTML.
+    pub pages: bool,
     /// What the contract is for.
     pub doc: &'static str,
     /// The operations, in the trait's order; an operation's index is its place here.
@@ -24,8 +26,11 @@ pub struct Contract {
 }
 
 impl Contract {
-    /// What every path of the contract starts with: `/api/v1/catalog`.
+    /// What every path of the contract starts with: `/api/v1/catalog`; of pages, nothing.
     pub fn prefix(&self) -> String {
+        if self.pages {
+            return String::new();
+        }
         format!("/api/v{}/{}", self.version, self.name)
     }
 

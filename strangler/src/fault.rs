@@ -16,6 +16,8 @@ pub enum FaultKind {
     Unauthenticated,
     /// The token lacks a scope.
     Forbidden,
+    /// A page of another site sent it.
+    CrossSite,
     /// No operation has this path.
     NoSuchPath,
     /// The path has operations, but not with this method.
@@ -41,11 +43,12 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 16] = [
         Self::Malformed,
         Self::Invalid,
         Self::Unauthenticated,
         Self::Forbidden,
+        Self::CrossSite,
         Self::NoSuchPath,
         Self::MethodNotAllowed,
         Self::TooLarge,
@@ -69,6 +72,7 @@ impl FaultKind {
             ),
             Self::Unauthenticated => (401, "urn:problem-type:way:unauthenticated", "A valid token is needed"),
             Self::Forbidden => (403, "urn:problem-type:way:forbidden", "The token does not allow this"),
+            Self::CrossSite => (403, "urn:problem-type:way:cross-site", "Sent by a page of another site"),
             Self::NoSuchPath => (404, "urn:problem-type:way:no-such-path", "Nothing is at this path"),
             Self::MethodNotAllowed => (405, "urn:problem-type:way:method-not-allowed", "Not with this method"),
             Self::TooLarge => (413, "urn:problem-type:way:too-large", "The request is too large"),

@@ -15,6 +15,7 @@ use crate::{
     body::{AnswerBody, Broke, Outgoing},
     cx::TRACEPARENT,
     fault::{Fault, FaultKind},
+    page,
     parallel::{Offer, Skip},
     pool::{Arrived, Outbound, Pool, read, remove_hop_by_hop},
     switch::{Switch, Way},
@@ -165,7 +166,12 @@ impl Gateway {
 
     /// Whether a request is for this gateway; what is not, is for the pages behind it.
     pub fn takes(&self, path: &str) -> bool {
-        path.starts_with("/api/") || path == "/api"
+        path.starts_with("/api/") || path == "/api" || self.is_page(path)
+    }
+
+    /// Whether one of the contracts of pages has this path. What none of them has may be somebody else's page.
+    fn is_page(&self, path: &str) -> bool {
+        path.len() <= PATH_LIMIT && self.paths.at(path).is_ok()
     }
 
     /// Answers a request that is for this gateway. Never fails: what goes wrong is an answer.
@@ -179,7 +185,9 @@ impl Gateway {
                 if !parts.headers.contains_key(EXPECT) {
                     drain(body).await;
                 }
-                let mut answer = plain(*answer);
+                let page = !parts.uri.path().starts_with("/api/") && page::wants_html(&parts.headers);
+                let answer = if page { page::told(*answer) } else { *answer };
+                let mut answer = plain(answer);
                 traced(&mut answer, &cx(Principal::ANYBODY));
                 return answer;
             }
@@ -219,6 +227,13 @@ impl Gateway {
                 return Err(answer);
             }
         };
+        let contract = mount.server.contract();
+        let changes = contract.operations[index].kind == Kind::Command;
+        // What a browser sends along by itself must not let another site act for the person in front of it.
+        if contract.pages && changes && self.edge == Edge::Public && !page::same_origin(&parts.headers, &parts.uri) {
+            let why = "a page of another site sent this; open the page here and do it there";
+            return Err(refused(FaultKind::CrossSite, why.to_owned()));
+        }
         let who = match self.authenticate.authenticate(&parts.headers) {
             Authenticated::Now(who) => who,
             Authenticated::Later(who) => who.await,
@@ -261,7 +276,7 @@ impl Call<'_> {
         let (side, mut answer) = match self.too_large(&body) {
             Some(fault) => {
                 drain(body).await;
-                ("local", plain(fault.into()))
+                ("local", self.tell(fault.into()))
             }
             None => self.decide(Outgoing::stream(body, self.gateway.limits.body)).await,
         };
@@ -291,6 +306,14 @@ impl Call<'_> {
         answer
     }
 
+    /// An answer from here. A person in front of a page is told in words what went wrong on the way to it.
+    fn tell(&self, answer: Answered) -> Response<AnswerBody> {
+        match self.contract().pages && page::wants_html(&self.parts.headers) {
+            true => plain(page::told(answer)),
+            false => plain(answer),
+        }
+    }
+
     fn too_large(&self, body: &Incoming) -> Option<Fault> {
         let limit = self.gateway.limits.body;
         let length = self
@@ -304,20 +327,20 @@ impl Call<'_> {
 
     async fn decide(&self, body: Outgoing) -> (&'static str, Response<AnswerBody>) {
         let Some((switch, pool)) = &self.mount.switch else {
-            return ("local", plain(self.local(self.cx, body).await));
+            return ("local", self.tell(self.local(self.cx, body).await));
         };
         if switch.is_local(self.index) {
-            return ("local", plain(self.local(self.cx, body).await));
+            return ("local", self.tell(self.local(self.cx, body).await));
         }
         match switch.way(self.index) {
-            Way::Local => ("local", plain(self.local(self.cx, body).await)),
+            Way::Local => ("local", self.tell(self.local(self.cx, body).await)),
             Way::Shadow => {
                 let offer = switch.offer(self.index);
                 let answer = self.local(self.cx, body).await;
                 if let Some(offer) = offer {
                     self.compare(offer, &answer, switch.parallel().body_limit());
                 }
-                ("local", plain(answer))
+                ("local", self.tell(answer))
             }
             Way::Remote { fallback } => self.remote(switch, pool, fallback, body).await,
         }
@@ -334,8 +357,12 @@ impl Call<'_> {
         let began = Instant::now();
         let mut headers = self.parts.headers.clone();
         remove_hop_by_hop(&mut headers);
-        for name in [HOST, EXPECT, AUTHORIZATION, COOKIE] {
+        for name in [HOST, EXPECT, AUTHORIZATION] {
             headers.remove(name);
+        }
+        // Only pages have cookies of their own.
+        if !self.contract().pages {
+            headers.remove(COOKIE);
         }
         let out = Outbound {
             method: &self.parts.method,
@@ -367,12 +394,12 @@ impl Call<'_> {
         };
         if fallback && body.is_whole() && switch.may_fall_back(self.index, &failed) {
             let cx = switch.fallback_cx(self.cx);
-            return ("fallback", plain(self.local(&cx, body).await));
+            return ("fallback", self.tell(self.local(&cx, body).await));
         }
         if body.broke() == Some(Broke::TooLong) {
-            return ("remote", plain(too_large(self.gateway.limits.body).into()));
+            return ("remote", self.tell(too_large(self.gateway.limits.body).into()));
         }
-        ("remote", plain(failed.into()))
+        ("remote", self.tell(failed.into()))
     }
 
     async fn local(&self, cx: &Cx, body: Outgoing) -> Answered {

@@ -22,6 +22,8 @@ use crate::{
 };
 
 const JSON: &str = "application/json";
+const FORM: &str = "application/x-www-form-urlencoded";
+const HTML: &str = "text/html";
 
 /// A document in the making.
 pub struct Document {
@@ -94,6 +96,7 @@ impl Document {
             .description((!rest.is_empty()).then(|| rest.to_owned()));
         let describe = describe(Describe {
             operation,
+            pages: self.contract.pages,
             builder,
             schemas: &mut self.schemas,
             etag: false,
@@ -136,6 +139,7 @@ impl Document {
 /// One operation in the making.
 pub struct Describe<'a> {
     operation: &'static Operation,
+    pages: bool,
     builder: OperationBuilder,
     schemas: &'a mut Schemas,
     etag: bool,
@@ -197,6 +201,41 @@ impl Describe<'_> {
                 .required(Some(Required::True))
                 .build(),
         ));
+        self
+    }
+
+    /// A cookie, optional.
+    pub fn cookie<T>(mut self, name: &'static str) -> Self {
+        self.builder = self.builder.parameter(text_parameter(name, ParameterIn::Cookie));
+        self
+    }
+
+    /// A body as a browser sends a form.
+    pub fn form<T: ToSchema>(mut self) -> Self {
+        let content = ContentBuilder::new().schema(Some(self.schemas.of::<T>())).build();
+        self.builder = self.builder.request_body(Some(
+            RequestBodyBuilder::new()
+                .content(FORM, content)
+                .required(Some(Required::True))
+                .build(),
+        ));
+        self
+    }
+
+    /// Answers a page: 200, or 303 to where the outcome is. What its contract names as problems are pages too.
+    pub fn page(mut self) -> Self {
+        if self.operation.kind == crate::Kind::Query {
+            let shown = ResponseBuilder::new()
+                .description("The page")
+                .content(HTML, Content::new(Some(text())))
+                .build();
+            self.builder = self.builder.response("200", shown);
+        }
+        let elsewhere = ResponseBuilder::new()
+            .description("What came of it is at another page")
+            .header("location", HeaderBuilder::new().schema(Some(text())).build())
+            .build();
+        self.builder = self.builder.response("303", elsewhere);
         self
     }
 
@@ -272,11 +311,13 @@ impl Describe<'_> {
         }
         for (status, titles) in by_status {
             let content = Content::new(Some(schema.clone()));
-            let response = ResponseBuilder::new()
+            let mut response = ResponseBuilder::new()
                 .description(titles.join("; "))
-                .content(PROBLEM_JSON, content)
-                .build();
-            self.builder = self.builder.response(status.to_string(), response);
+                .content(PROBLEM_JSON, content);
+            if self.pages {
+                response = response.content(HTML, Content::new(Some(text())));
+            }
+            self.builder = self.builder.response(status.to_string(), response.build());
         }
         self
     }

@@ -15,11 +15,12 @@ pub use crate::{
     contract::{Contract, Operation},
     guard::{Guard, authorise},
     openapi::Document,
+    page::WebPage,
     problem::{ContractError, Problem},
     remote::{Remote, Transport},
     stats::ModuleStats,
     switch::{Switch, Way},
-    wire::{Answered, Ask, Asked, body, header, path_param, query},
+    wire::{Answered, Ask, Asked, body, cookie, form, header, path_param, query},
 };
 
 /// A problem's further members.
@@ -39,6 +40,14 @@ pub fn no_such_operation(contract: &Contract, index: usize) -> Answered {
 pub fn seen<T: Serialize, E: ContractError>(answer: &Result<T, Failure<E>>) -> Answered {
     match answer {
         Ok(value) => Answered::value(value),
+        Err(failure) => Answered::failure(failure),
+    }
+}
+
+/// What a query's caller was shown.
+pub fn seen_page<E: ContractError>(answer: &Result<WebPage, Failure<E>>) -> Answered {
+    match answer {
+        Ok(page) => Answered::page(page),
         Err(failure) => Answered::failure(failure),
     }
 }
@@ -74,6 +83,9 @@ pub fn is_query<T: Plain + Serialize + DeserializeOwned + ToSchema>() {}
 
 /// A header is text that reads back.
 pub fn is_header<T: Plain + Display + FromStr<Err: Display>>() {}
+
+/// A cookie is text that reads back; one that does not is as good as none.
+pub fn is_cookie<T: Plain + Display + FromStr>() {}
 
 /// A body is what serde can write and read, and has a schema.
 pub fn is_body<T: Plain + Serialize + DeserializeOwned + ToSchema>() {}

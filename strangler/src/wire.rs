@@ -19,6 +19,7 @@ use crate::{
     BoxFuture, Cx,
     contract::Contract,
     fault::{Failure, Fault, FaultKind},
+    page::WebPage,
     problem::{ContractError, PROBLEM_JSON, Problem},
 };
 
@@ -200,6 +201,46 @@ where
         .map_err(|e| malformed(format!("the header {name}: {e}")))
 }
 
+/// The cookie `name` as an optional value. Cookies are old, or of somebody else on this host: one that cannot be read is none.
+pub fn cookie<T: FromStr>(asked: &Asked<'_>, name: &'static str) -> Result<Option<T>, Fault> {
+    let text = crate::cx::cookie(asked.headers, name).and_then(decode);
+    Ok(text.and_then(|text| text.parse().ok()))
+}
+
+/// The body as a browser sends a form. Another media type is refused. What is in the form is for its type to judge: a person
+/// who mistyped something is shown the page again.
+pub fn form<T: DeserializeOwned>(asked: &Asked<'_>) -> Result<T, Fault> {
+    let media = asked.headers.get(CONTENT_TYPE).map(|v| v.to_str().unwrap_or("?"));
+    let is_form = |media: &str| {
+        let essence = media.split(';').next().unwrap_or_default().trim();
+        essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") && is_utf8(media)
+    };
+    if !media.is_some_and(is_form) {
+        return Err(Fault::new(
+            FaultKind::UnsupportedMediaType,
+            format!(
+                "send `content-type: application/x-www-form-urlencoded`, not {}",
+                media.unwrap_or("none")
+            ),
+        ));
+    }
+    not_coded(asked)?;
+    let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(asked.body));
+    serde_path_to_error::deserialize(pairs).map_err(|e| Fault::new(FaultKind::Invalid, format!("the form: {}", at(&e))))
+}
+
+/// Taken as it is, a body that says it is coded would be read as something else than its sender meant.
+fn not_coded(asked: &Asked<'_>) -> Result<(), Fault> {
+    let coding = asked.headers.get(CONTENT_ENCODING).map(|v| v.to_str().unwrap_or("?"));
+    match coding.filter(|c| !c.trim().eq_ignore_ascii_case("identity")) {
+        Some(coding) => {
+            let detail = format!("send the body without `content-encoding: {coding}`");
+            Err(Fault::new(FaultKind::UnsupportedMediaType, detail))
+        }
+        None => Ok(()),
+    }
+}
+
 /// The body as a value. Another media type than JSON in UTF-8 is refused; bad JSON is `Malformed`, a value that cannot be is
 /// `Invalid` and says where.
 pub fn body<T: DeserializeOwned>(asked: &Asked<'_>) -> Result<T, Fault> {
@@ -210,12 +251,7 @@ pub fn body<T: DeserializeOwned>(asked: &Asked<'_>) -> Result<T, Fault> {
             format!("send `content-type: application/json`, not {}", media.unwrap_or("none")),
         ));
     }
-    // Taken as it is, a body that says it is coded would be read as something else than its sender meant.
-    let coding = asked.headers.get(CONTENT_ENCODING).map(|v| v.to_str().unwrap_or("?"));
-    if let Some(coding) = coding.filter(|c| !c.trim().eq_ignore_ascii_case("identity")) {
-        let detail = format!("send the body without `content-encoding: {coding}`");
-        return Err(Fault::new(FaultKind::UnsupportedMediaType, detail));
-    }
+    not_coded(asked)?;
     let mut json = serde_json::Deserializer::from_slice(asked.body);
     let mut path = serde_path_to_error::Track::new();
     let strict = Objects(serde_path_to_error::Deserializer::new(&mut json, &mut path));
@@ -264,6 +300,7 @@ fn malformed(detail: String) -> Fault {
 // ---- writing an answer -------------------------------------------------------------------------------------------
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
 
 impl Answered {
     fn bare(status: StatusCode) -> Self {
@@ -345,6 +382,11 @@ impl Answered {
             self.headers.insert(LINK, link);
         }
         self
+    }
+
+    /// A page, with the headers that every page has.
+    pub fn page(page: &WebPage) -> Self {
+        page.to_wire()
     }
 
     /// A problem document.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use catalog::CatalogModule;
-use catalog_contract::{CATALOG, CatalogServer, CatalogService};
+use catalog_contract::{CATALOG, CatalogClient, CatalogServer, CatalogService, CatalogSwitch};
+use strangler::ModuleStats;
 
 use super::{Module, Started};
 
@@ -13,13 +14,20 @@ pub(super) const MODULE: Module = Module {
     inside: &[],
     acts: &[],
     start: |ground| {
-        let local = CatalogModule::new(ground.db.clone()).guarded(ground.stats.clone());
+        let stats = ground.stats.clone();
+        let local = CatalogModule::new(ground.db.clone()).guarded(stats.clone());
         Ok(Started {
-            server: Arc::new(CatalogServer::new(local)),
-            link: Box::new(|_, _, _| {}),
+            server: Arc::new(CatalogServer::new(local.clone())),
+            link: Box::new(move |peers, switch, way| {
+                let client = CatalogClient::new(way, stats);
+                peers.catalog = Some(Arc::new(CatalogSwitch::new(switch, local, client)));
+            }),
             work: Vec::new(),
             sagas: None,
         })
     },
-    reach: |_, _| {},
+    reach: |peers, way| {
+        let stats = Arc::new(ModuleStats::new(CATALOG.operations.len()));
+        peers.catalog = Some(Arc::new(CatalogClient::new(way, stats)));
+    },
 };

@@ -6,9 +6,11 @@ mod notifications;
 mod ordering;
 mod payments;
 mod seating;
+mod storefront;
 
 use std::{sync::Arc, time::Duration};
 
+use catalog_contract::Catalog;
 use ordering_contract::Ordering;
 use payments_contract::Payments;
 use seating_contract::Seating;
@@ -48,6 +50,7 @@ pub static MODULES: &[Module] = &[
     payments::MODULE,
     ordering::MODULE,
     notifications::MODULE,
+    storefront::MODULE,
 ];
 
 /// What a module stands on.
@@ -88,6 +91,8 @@ pub type Work = Box<dyn FnOnce(Turn, CancellationToken) -> BoxFuture<'static, ()
 /// The modules that others call.
 #[derive(Clone, Default)]
 pub struct Peers {
+    /// Acts, venues and shows.
+    pub catalog: Option<Arc<dyn Catalog>>,
     /// Seats and holds.
     pub seating: Option<Arc<dyn Seating>>,
     /// The money.

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::{Router, response::Redirect, routing::get};
+use axum::Router;
 use catalog::CatalogModule;
 use catalog_contract::{CATALOG, CatalogService};
 use http::{Request, Response};
@@ -167,12 +167,11 @@ pub async fn monolith(
 
     let stop = background.stop().clone();
     let pages = Router::new()
-        .route("/", get(|| async { Redirect::temporary("/console") }))
         .merge(docs::router())
         .fallback(|| async {
             (
                 http::StatusCode::NOT_FOUND,
-                "Nothing is at this path; /docs and /console are.\n",
+                "Nothing is at this path; /, /docs and /console are.\n",
             )
         })
         .merge(console::router(control.clone(), stop.clone()));

@@ -3,7 +3,8 @@
 use catalog_contract::{Act, ActId, Show, ShowFilter, ShowId, Venue, VenueId};
 use kernel::{Name, Page, Time, Uuid, Word};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect, QueryTrait, sea_query::LikeExpr,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use strangler_store::{Aggregate, Query, StoreError};
@@ -22,6 +23,8 @@ pub(crate) mod acts {
         pub version: i64,
         pub name: String,
         pub genre: String,
+        /// The name as it is searched for.
+        pub name_folded: String,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -44,6 +47,8 @@ pub(crate) mod venues {
         pub city: String,
         pub time_zone: String,
         pub sections: String,
+        /// The city as it is asked for.
+        pub city_folded: String,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -73,6 +78,23 @@ pub(crate) mod shows {
     pub enum Relation {}
 
     impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// A name without its capitals. Kept beside it: what a database takes for a capital differs from one to the next.
+pub(crate) fn fold(name: &Name) -> String {
+    name.as_str().to_lowercase()
+}
+
+/// A text that means itself in LIKE.
+fn escape_like(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '%' | '_' | '\\') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
 }
 
 fn text<T: TryFrom<String, Error = String>>(column: &str, text: String) -> Result<T, StoreError> {
@@ -120,6 +142,7 @@ impl Aggregate for ActState {
         acts::ActiveModel {
             id: Set(id.0),
             version: Set(version),
+            name_folded: Set(fold(&name)),
             name: Set(name.into()),
             genre: Set(genre.into()),
         }
@@ -170,6 +193,7 @@ impl Aggregate for VenueState {
             id: Set(id.0),
             version: Set(version),
             name: Set(name.into()),
+            city_folded: Set(fold(&city)),
             city: Set(city.into()),
             time_zone: Set(time_zone.into()),
             sections: Set(json_text(&sections)),
@@ -255,6 +279,8 @@ impl Query for ShowsInWindow {
             from,
             to,
             act,
+            search,
+            city,
             limit,
             cursor,
         } = self.0;
@@ -268,6 +294,21 @@ impl Query for ShowsInWindow {
         }
         if let Some(act) = act {
             query = query.filter(C::Act.eq(act.0));
+        }
+        if let Some(search) = search {
+            let pattern = format!("%{}%", escape_like(&fold(&search)));
+            let found = acts::Entity::find()
+                .select_only()
+                .column(acts::Column::Id)
+                .filter(acts::Column::NameFolded.like(LikeExpr::new(pattern).escape('\\')));
+            query = query.filter(C::Act.in_subquery(found.into_query()));
+        }
+        if let Some(city) = city {
+            let there = venues::Entity::find()
+                .select_only()
+                .column(venues::Column::Id)
+                .filter(venues::Column::CityFolded.eq(fold(&city)));
+            query = query.filter(C::Venue.in_subquery(there.into_query()));
         }
         if let Some(cursor) = cursor {
             let at = cursor.time.micros();

@@ -36,6 +36,8 @@ use proc_macro::TokenStream;
 /// ```
 ///
 /// * `events = CatalogEvent` names what the module tells others: a type with `strangler::events!`.
+/// * `pages = true` makes a contract of pages: its paths have no prefix, its answers are `WebPage`s, and its arguments may
+///   also be `#[cookie("…")]` (an `Option`) and `#[form]`.
 /// * `#[query(…)]` changes nothing and may be run twice; `#[command(…)]` changes state and is idempotent by its id.
 /// * One of `get`, `post`, `put`, `patch`, `delete` gives method and path; a query is a `get`, a command never is.
 /// * `auth` is `public`, `signed_in` or `scope("…")`, and has no default.

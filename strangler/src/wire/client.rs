@@ -5,15 +5,16 @@ use std::fmt::Display;
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, StatusCode,
-    header::{ACCEPT, CONTENT_TYPE, HeaderName, LOCATION},
+    header::{ACCEPT, CONTENT_TYPE, COOKIE, HeaderName, LOCATION},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Accepted, Answered, Done, JSON, Put, at, malformed};
+use super::{Accepted, Answered, Done, FORM, JSON, Put, at, malformed};
 use crate::{
     contract::Contract,
     fault::{Failure, Fault, FaultKind},
-    problem::{ContractError, Problem},
+    page::WebPage,
+    problem::{ContractError, PROBLEM_JSON, Problem},
 };
 
 /// A request as the client writes it: everything but the address and the token.
@@ -87,6 +88,27 @@ impl Ask {
         Ok(self)
     }
 
+    /// With this cookie, when there is a value.
+    pub fn cookie<T: Display>(mut self, name: &'static str, value: &Option<T>) -> Result<Self, Fault> {
+        if let Some(value) = value {
+            let before = self.headers.get(COOKIE).and_then(|v| v.to_str().ok());
+            let before = before.map_or_else(String::new, |all| format!("{all}; "));
+            let value = percent_encoding::utf8_percent_encode(&value.to_string(), &UNRESERVED).to_string();
+            let text = HeaderValue::from_str(&format!("{before}{name}={value}"))
+                .map_err(|_| malformed(format!("the cookie {name} has characters a cookie cannot carry")))?;
+            self.headers.insert(COOKIE, text);
+        }
+        Ok(self)
+    }
+
+    /// With this body, as a browser sends a form.
+    pub fn form<T: Serialize>(mut self, value: &T) -> Result<Self, Fault> {
+        let text = serde_urlencoded::to_string(value).map_err(|e| malformed(format!("the form: {e}")))?;
+        self.body = text.into();
+        self.headers.insert(CONTENT_TYPE, FORM);
+        Ok(self)
+    }
+
     /// With this body.
     pub fn body<T: Serialize>(mut self, value: &T) -> Result<Self, Fault> {
         let bytes = serde_json::to_vec(value).map_err(|e| malformed(format!("the body: {e}")))?;
@@ -145,6 +167,21 @@ impl Answered {
             location,
             value: answer.read()?,
         })
+    }
+
+    /// A page of any status; only a problem document is a failure.
+    pub fn into_page<E: ContractError>(self) -> Result<WebPage, Failure<E>> {
+        let problem = self
+            .headers
+            .get(CONTENT_TYPE)
+            .is_some_and(|media| media == PROBLEM_JSON);
+        if problem {
+            return match serde_json::from_slice::<Problem>(&self.body) {
+                Ok(problem) => Err(Failure::from_problem(&problem)),
+                Err(e) => Err(bad(format!("its problem document cannot be read: {e}")).into()),
+            };
+        }
+        Ok(WebPage::from_wire(self.status, &self.headers, self.body))
     }
 
     fn ok_or_failure<E: ContractError>(self) -> Result<Self, Failure<E>> {

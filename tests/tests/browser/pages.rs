@@ -1,9 +1,12 @@
 //! Every page, looked at in every way: nothing that axe finds, nothing covered, cut off or wider than the window, nothing that
 //! the browser complains of. Each is left as a picture in `target/screenshots`.
 
-use system_tests::{Browser, System, View};
+use std::time::Duration;
 
-use crate::console::sign_in;
+use serde_json::json;
+use system_tests::{Browser, System, View, eventually, office};
+
+use crate::{console::sign_in, shop::small};
 
 /// Looks at one page in every way, and answers what is wrong with it.
 async fn faults(browser: &Browser, system: &System, name: &str, path: &str) -> Vec<String> {
@@ -29,6 +32,95 @@ async fn nothing_is_wrong_with_any_page() {
     sign_in(&browser, &system).await;
     for (name, path) in [("map", "/console"), ("event-documents", "/docs/events")] {
         found.extend(faults(&browser, &system, name, path).await);
+    }
+    browser.close().await;
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// Buys a seat of a show over HTTP; the order's id.
+async fn bought(system: &System, show: uuid::Uuid, seat: &str, card: &str) -> uuid::Uuid {
+    let order = office::id();
+    let body = json!({"show": show, "seats": [seat], "email": "ada@example.org", "payment_token": card});
+    let path = format!("/api/v1/ordering/orders/{order}");
+    assert_eq!(system.put(&path, &body).await.status, 202);
+    eventually("the order has ended", Duration::from_secs(30), || async {
+        (system.get(&path).await.json()["status"] != "placed").then_some(())
+    })
+    .await;
+    order
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_wrong_with_any_page_of_the_shop() {
+    let Some(browser) = Browser::open("every page of the shop").await else {
+        return;
+    };
+    let system = System::start().await;
+    let show = small(&system).await;
+    let order = bought(&system, show, "Stalls-A-1", "tok_ok").await;
+    let declined = bought(&system, show, "Stalls-A-2", "tok_declined").await;
+    let held = office::id();
+    let hold = json!({"show": show, "seats": ["Stalls-A-5", "Stalls-A-6"]});
+    assert_eq!(
+        system.put(&format!("/api/v1/seating/holds/{held}"), &hold).await.status,
+        201
+    );
+    // Slow enough to be looked at while it goes on.
+    let moving = office::id();
+    let body = json!({"show": show, "seats": ["Stalls-B-1"], "email": "ada@example.org", "payment_token": "tok_slow"});
+    let mut found = Vec::new();
+    for (name, path) in [
+        ("season", "/".to_owned()),
+        (
+            "season-filtered",
+            "/?q=lantern&city=vienna&from=2031-05-01&to=2031-05-01".to_owned(),
+        ),
+        ("season-empty", "/?q=nobody+at+all".to_owned()),
+        ("show", format!("/shows/{show}?seat=Stalls-A-3&seat=Stalls-A-4")),
+        ("checkout", format!("/shows/{show}/checkout/{held}")),
+        ("order", format!("/orders/{order}")),
+        ("order-refused", format!("/orders/{declined}")),
+        ("tickets", format!("/orders/{order}/tickets")),
+    ] {
+        found.extend(faults(&browser, &system, &format!("shop-{name}"), &path).await);
+    }
+    assert_eq!(
+        system
+            .put(&format!("/api/v1/ordering/orders/{moving}"), &body)
+            .await
+            .status,
+        202
+    );
+    browser.go(&format!("{}/orders/{moving}", system.public())).await;
+    browser.shoot("shop-order-moving").await;
+    found.extend(browser.faults().await);
+    browser.sees("Your tickets are yours").await;
+    found.extend(browser.complaints().await);
+    // Pages that say what is wrong: the browser tells their status as an error.
+    for (name, path) in [
+        ("mistake", "/?from=soon&to=later".to_owned()),
+        ("no-order", format!("/orders/{}", office::id())),
+        ("not-held", format!("/shows/{show}/checkout/{}", office::id())),
+        ("fault", "/shows/nonsense".to_owned()),
+    ] {
+        let faults = faults(&browser, &system, &format!("shop-{name}"), &path).await;
+        found.extend(
+            faults
+                .into_iter()
+                .filter(|fault| !fault.contains("Failed to load resource")),
+        );
+    }
+    // A checkout with mistakes in it.
+    for view in View::ALL {
+        browser.view(view).await;
+        browser
+            .go(&format!("{}/shows/{show}/checkout/{held}", system.public()))
+            .await;
+        browser.fill("#email", "ada@").await;
+        browser.press("Buy for").await;
+        browser.sees("This is not a mail address.").await;
+        browser.shoot(&format!("shop-checkout-mistake-{}", view.name())).await;
+        found.extend(browser.faults().await);
     }
     browser.close().await;
     assert!(found.is_empty(), "{}", found.join("\n"));

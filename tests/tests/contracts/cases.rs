@@ -8,7 +8,7 @@ use system_tests::{Address, Answer, Random, System};
 use uuid::Uuid;
 
 use crate::{
-    document::{Operation, Parameter},
+    document::{FORM, Operation, Parameter},
     values::Values,
 };
 
@@ -132,7 +132,7 @@ pub fn valid(operation: &Operation, token: &str, random: Option<&mut Random>, id
     for parameter in &operation.parameters {
         match parameter.place.as_str() {
             "path" => {
-                let value = plain(&values.of(&parameter.schema));
+                let value = percent_encoded(&plain(&values.of(&parameter.schema)));
                 target = target.replace(&format!("{{{}}}", parameter.name), &value);
             }
             "query" => query.extend(query_pair(parameter, &mut values)),
@@ -151,9 +151,13 @@ pub fn valid(operation: &Operation, token: &str, random: Option<&mut Random>, id
         body: Bytes::new(),
         expect: Expect::Taken,
     };
-    match &operation.body {
-        None => case,
-        Some(schema) => {
+    match (&operation.body, &operation.form) {
+        (None, None) => case,
+        (_, Some(schema)) => {
+            let form = form(&values.of(schema));
+            case.header("content-type", Some(FORM)).body(form)
+        }
+        (Some(schema), None) => {
             let body = values.of(schema);
             case.header("content-type", Some("application/json"))
                 .body(body.to_string())
@@ -161,11 +165,44 @@ pub fn valid(operation: &Operation, token: &str, random: Option<&mut Random>, id
     }
 }
 
+/// A form with these fields; a list is as many fields of one name.
+pub fn form(fields: &Value) -> String {
+    let fields = fields.as_object().into_iter().flatten();
+    let pairs = fields.flat_map(|(name, value)| match value {
+        Value::Array(all) => all.iter().map(|one| encoded(name, one)).collect(),
+        Value::Null => Vec::new(),
+        one => vec![encoded(name, one)],
+    });
+    pairs.collect::<Vec<_>>().join("&")
+}
+
+fn encoded(name: &str, value: &Value) -> String {
+    format!("{name}={}", percent_encoded(&plain(value)))
+}
+
+/// A text as it can stand anywhere in a URL or a form.
+fn percent_encoded(text: &str) -> String {
+    let byte = |b: u8| match b {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => char::from(b).to_string(),
+        b => format!("%{b:02X}"),
+    };
+    text.bytes().map(byte).collect()
+}
+
 /// `name=value`. A cursor cannot be made up, so it is left out as long as it may be.
 fn query_pair(parameter: &Parameter, values: &mut Values<'_>) -> Option<String> {
     let there = parameter.required || values.random.as_mut().is_some_and(|r| r.random());
     let opaque = !parameter.required && parameter.name == "cursor";
-    (there && !opaque).then(|| format!("{}={}", parameter.name, plain(&values.of(&parameter.schema))))
+    if !there || opaque {
+        return None;
+    }
+    match values.of(&parameter.schema) {
+        Value::Array(all) => {
+            let each: Vec<_> = all.iter().map(|one| encoded(&parameter.name, one)).collect();
+            Some(each.join("&"))
+        }
+        value => Some(encoded(&parameter.name, &value)),
+    }
 }
 
 /// A value as it stands in a path or a query.

@@ -8,6 +8,9 @@ use serde_json::Value;
 use strangler::Kind;
 use system_tests::Address;
 
+/// The media type of what a browser's form sends.
+pub const FORM: &str = "application/x-www-form-urlencoded";
+
 /// A document.
 pub type Document = Arc<Value>;
 
@@ -28,8 +31,12 @@ pub struct Operation {
     pub path: String,
     /// What it takes besides the body.
     pub parameters: Vec<Parameter>,
-    /// The body's schema.
+    /// Whether it answers pages.
+    pub pages: bool,
+    /// The schema of a JSON body.
     pub body: Option<Value>,
+    /// The schema of a form's fields.
+    pub form: Option<Value>,
     /// The statuses that the document names.
     pub statuses: BTreeSet<u16>,
     /// The document, for references.
@@ -90,7 +97,10 @@ fn operation(module: &'static Module, operation: &strangler::Operation, document
             schema: p["schema"].clone(),
         }
     });
-    let body = &there["requestBody"]["content"]["application/json"]["schema"];
+    let body = |media: &str| {
+        let schema = &there["requestBody"]["content"][media]["schema"];
+        Some(schema).filter(|s| !s.is_null()).cloned()
+    };
     let responses = there["responses"].as_object()?;
     Some(Operation {
         module: module.contract.name,
@@ -100,7 +110,9 @@ fn operation(module: &'static Module, operation: &strangler::Operation, document
         method: operation.method.clone(),
         path,
         parameters: parameters.collect(),
-        body: Some(body).filter(|b| !b.is_null()).cloned(),
+        pages: module.contract.pages,
+        body: body("application/json"),
+        form: body(FORM),
         statuses: responses.keys().filter_map(|s| s.parse().ok()).collect(),
         document: document.clone(),
     })

@@ -9,7 +9,7 @@ use strangler::Contract;
 use strangler_store::Envelope;
 use system_tests::{breaking::breaking_events, office};
 
-use crate::snapshots::{UPDATE, folder, update};
+use crate::snapshots::{UPDATE, folder, sorted, update};
 
 /// The document of one module's events. What is told of the system as a whole, its version above all, is no promise.
 fn document(contract: &'static Contract) -> Value {
@@ -45,7 +45,7 @@ fn no_listener_is_broken_by_accident() {
             .map(|before| breaking_events(before, &now))
             .unwrap_or_default();
         if update() {
-            let text = serde_json::to_string_pretty(&now).expect("JSON");
+            let text = serde_json::to_string_pretty(&sorted(now)).expect("JSON");
             fs::write(&file, text + "\n").expect("written");
             broken
                 .iter()

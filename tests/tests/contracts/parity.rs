@@ -103,14 +103,44 @@ impl Own {
         parts.collect()
     }
 
+    /// What a page says. One that moves by itself is at another place here and there; until when seats are held is by the
+    /// clock; a code is made of an id.
+    fn page(&mut self, answer: &Answer) -> Value {
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        if text.contains("data-live") {
+            return json!("a page that moves");
+        }
+        let lines = text
+            .lines()
+            .filter(|l| !l.contains("data-until") && !l.contains("held for you until") && !l.contains("<svg"));
+        let lines: Vec<_> = lines.map(|line| self.words(line)).collect();
+        json!(lines)
+    }
+
+    /// A text with the ids in it mapped.
+    fn words(&mut self, text: &str) -> String {
+        let ends = |c: char| !c.is_ascii_hexdigit() && c != '-';
+        let parts = text.split_inclusive(ends).map(|part| {
+            let bare = part.trim_end_matches(ends);
+            match bare.len() == 36 && bare.parse::<Uuid>().is_ok() {
+                true => part.replace(bare, &self.text(bare.to_owned())),
+                false => part.to_owned(),
+            }
+        });
+        parts.collect()
+    }
+
     /// What an answer says to whoever reads the contract.
     fn seen(&mut self, answer: &Answer) -> Value {
         let headers = HEADERS.map(|name| match name {
             "link" => self.link(answer.header(name)),
+            // Of a page it may name an order that the page made.
+            "location" => self.words(answer.header(name)),
             _ => self.text(answer.header(name).to_owned()),
         });
         let mut body = match answer.body.is_empty() {
             true => Value::Null,
+            false if answer.header("content-type").starts_with("text/html") => self.page(answer),
             false => self.mapped(answer.json()),
         };
         // What was only accepted goes on meanwhile, here faster than there; what became of it is asked afterwards.

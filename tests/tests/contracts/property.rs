@@ -8,7 +8,7 @@ use system_tests::{Answer, Database, Options, System, seed};
 
 use crate::{
     cases::{Case, Expect, valid},
-    document::{Operation, every_operation, operations},
+    document::{FORM, Operation, every_operation, operations},
     raw, rubbish, scenario,
 };
 
@@ -30,6 +30,11 @@ fn wrong(operation: &Operation, case: &Case, answer: &Answer) -> Option<String> 
     let problem = answer.json();
     let kind = problem["type"].as_str().unwrap_or_default();
     let head = case.method == "HEAD";
+    // Beyond the pages of the contracts are others, which are no contract's business.
+    if operation.pages && status == 404 && answer.header("traceparent").is_empty() {
+        return None;
+    }
+    let page = operation.pages && answer.header("content-type").starts_with("text/html");
     if status >= 500 {
         return Some("a failure of ours".to_owned());
     }
@@ -50,7 +55,7 @@ fn wrong(operation: &Operation, case: &Case, answer: &Answer) -> Option<String> 
     if let Some(name) = header_mistake(operation, case, answer) {
         return Some(format!("the document and the answer differ about the header `{name}`"));
     }
-    if status >= 400 && !head && !answer.is_problem() {
+    if status >= 400 && !head && !page && !answer.is_problem() {
         return Some("not a whole problem document".to_owned());
     }
     if answer.header("traceparent").len() != 55 {
@@ -77,7 +82,7 @@ fn wrong(operation: &Operation, case: &Case, answer: &Answer) -> Option<String> 
         }
         Expect::Taken => {
             let own = kind.starts_with(&format!("urn:problem-type:{}:", operation.module));
-            (!success && !own).then(|| "the document allows it, and it was refused".to_owned())
+            (!success && !own && !page).then(|| "the document allows it, and it was refused".to_owned())
         }
     }
 }
@@ -220,6 +225,8 @@ async fn every_documented_success_happens() {
         }
         for operation in &operations {
             let successes = operation.statuses.iter().filter(|s| **s < 400);
+            // A page may always send people on; what follows a form always does.
+            let successes = successes.filter(|s| operation.command || **s != 303);
             let unmet = successes.filter(|s| !met.contains(&(operation.id.clone(), **s)));
             missing.extend(unmet.map(|s| format!("{} never answered {s}", operation.id)));
         }
@@ -236,7 +243,12 @@ async fn raw_requests(system: &System, token: &str, all: &[Operation]) {
         let base = valid(operation, token, None, 1);
         let line = format!("{} {}", base.method, base.target);
         let body = String::from_utf8_lossy(&base.body).into_owned();
-        let json = "content-type: application/json\r\ntransfer-encoding: chunked\r\n";
+        let media = if operation.form.is_some() {
+            FORM
+        } else {
+            "application/json"
+        };
+        let json = &format!("content-type: {media}\r\ntransfer-encoding: chunked\r\n");
         let whole = raw::send(
             system,
             operation.address,

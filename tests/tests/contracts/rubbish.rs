@@ -17,7 +17,7 @@ pub fn all(operation: &Operation, base: &Case) -> Vec<Case> {
     cases.extend(queries(operation, base));
     cases.extend(headers(operation, base));
     cases.extend(methods(operation, base));
-    cases.extend(paths(base));
+    cases.extend(paths(operation, base));
     cases.extend(bodies::all(operation, base));
     cases
 }
@@ -59,12 +59,12 @@ fn ids(operation: &Operation, base: &Case) -> Vec<Case> {
         let braces = format!("{{{}}}", parameter.name);
         // The other parameters stay as they are in a path of nobody's things.
         let with = |value: &str| {
-            let path = operation.path.replace(&braces, value);
             let other = |p: &&crate::document::Parameter| p.place == "path" && p.name != parameter.name;
             let others = operation.parameters.iter().filter(other);
-            others.fold(path, |path, p| {
+            let path = others.fold(operation.path.clone(), |path, p| {
                 path.replace(&format!("{{{}}}", p.name), &nobodys().to_string())
-            })
+            });
+            path.replace(&braces, value)
         };
         let expect = if uuid { Expect::Refused } else { Expect::Anything };
         let long = [
@@ -149,7 +149,8 @@ fn queries(operation: &Operation, base: &Case) -> Vec<Case> {
                 .filter(|v| v.is_number() && !is_a(schema, "string"));
             let value = number.unwrap_or_else(|| Value::String(text.to_owned()));
             let expect = match (fits(&operation.document, &parameter.schema, &value), text.contains('%')) {
-                (Fit::No, false) => Expect::Refused,
+                // A page says what is wrong with it.
+                (Fit::No, false) if !operation.pages => Expect::Refused,
                 _ => Expect::Anything,
             };
             cases.push(
@@ -247,6 +248,10 @@ fn headers(operation: &Operation, base: &Case) -> Vec<Case> {
         ("origin", "null"),
     ];
     for (name, value) in harmless {
+        if operation.pages && operation.command && name == "origin" {
+            cases.push(base.but("another site", Expect::Status(403)).header(name, Some(value)));
+            continue;
+        }
         // Believed between processes, where it asks for an answer that changes nothing: of a command there is none.
         let shadow = (name, value) == ("strangler-run", "shadow") && base.address == Address::Internal;
         let expect = if shadow && operation.command {
@@ -276,7 +281,7 @@ fn headers(operation: &Operation, base: &Case) -> Vec<Case> {
                 .header("authorization", Some(token)),
         );
     }
-    if operation.body.is_none() {
+    if operation.body.is_none() && operation.form.is_none() {
         let body = base
             .but("a body that nobody reads", base.expect)
             .header("content-type", Some("text/plain"));
@@ -318,7 +323,7 @@ fn methods(operation: &Operation, base: &Case) -> Vec<Case> {
     cases
 }
 
-fn paths(base: &Case) -> Vec<Case> {
+fn paths(operation: &Operation, base: &Case) -> Vec<Case> {
     let (path, whole) = (base.target.split('?').next().unwrap_or_default(), &base.target);
     let wrong = [
         format!("{path}/"),
@@ -333,7 +338,9 @@ fn paths(base: &Case) -> Vec<Case> {
         "/api/v1".to_owned(),
         format!("/api/{}", "x/".repeat(3_000)),
     ];
-    let each = wrong.into_iter().filter(|w| w != whole);
+    // What is no contract's page is for the pages behind the gateway.
+    let pages = |wrong: &String| !operation.pages || wrong.starts_with("/api");
+    let each = wrong.into_iter().filter(|w| w != whole && pages(w));
     // What is below a list may be one of its things.
     let expect = |wrong: &str| {
         if wrong.ends_with("/more") {

@@ -6,6 +6,7 @@ mod notifications;
 mod ordering;
 mod payments;
 mod seating;
+mod storefront;
 
 use std::time::Duration;
 
@@ -93,7 +94,15 @@ impl Step {
         })
         .await;
         if let Some(pointer) = self.finds {
-            let text = answer.json().pointer(pointer).map(plain);
+            let text = match pointer.strip_prefix('/') {
+                Some(_) => answer.json().pointer(pointer).map(plain),
+                // In a page: what stands after this, up to a quotation mark.
+                None => {
+                    let page = String::from_utf8_lossy(&answer.body).into_owned();
+                    let after = page.split_once(pointer).map(|(_, after)| after.to_owned());
+                    after.and_then(|after| after.split('"').next().map(str::to_owned))
+                }
+            };
             *found = text.unwrap_or_else(|| panic!("{}: there is no {pointer} in the answer", case.line()));
         }
         answer
@@ -159,6 +168,7 @@ fn story(module: &str) -> Vec<Line> {
         "ordering" => ordering::story(),
         "payments" => payments::story(),
         "seating" => seating::story(),
+        "storefront" => storefront::story(),
         _ => Vec::new(),
     }
 }

@@ -79,10 +79,10 @@ fn path_mistakes(path: &str, operation: &Value) -> Vec<String> {
     wrong
 }
 
-fn response_mistakes(place: &str, operation: &Value) -> Vec<String> {
+fn response_mistakes(place: &str, operation: &Value, pages: bool) -> Vec<String> {
     let mut wrong = Vec::new();
     let responses = operation["responses"].as_object().cloned().unwrap_or_default();
-    if !responses.keys().any(|s| s.starts_with('2')) {
+    if !responses.keys().any(|s| s.starts_with('2') || pages && s == "303") {
         wrong.push(format!("{place} names no success"));
     }
     for (status, response) in responses {
@@ -95,6 +95,9 @@ fn response_mistakes(place: &str, operation: &Value) -> Vec<String> {
             wrong.push(format!("{place}: {status} is no status with a description"));
         }
         let expected: &[&str] = match number {
+            303 => &[],
+            400.. if pages => &["application/problem+json", "text/html"],
+            _ if pages => &["text/html"],
             204 | 304 => &[],
             400.. => &["application/problem+json"],
             _ => &["application/json"],
@@ -186,7 +189,7 @@ fn every_document_is_openapi() {
                         .map(|(s, _)| format!("{place}: there is no token `{s}`")),
                 );
                 wrong.extend(path_mistakes(path, operation));
-                wrong.extend(response_mistakes(&place, operation));
+                wrong.extend(response_mistakes(&place, operation, contract.pages));
             }
         }
         if operations != contract.operations.len() {

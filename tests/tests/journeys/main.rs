@@ -12,5 +12,6 @@ mod letters;
 mod life;
 mod readme;
 mod service;
+mod shop;
 mod stages;
 mod tour;

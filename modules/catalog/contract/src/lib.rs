@@ -88,6 +88,12 @@ pub struct ShowFilter {
     /// Those of this act.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub act: Option<ActId>,
+    /// Those of acts with this text in their name, in capitals or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<Name>,
+    /// Those in this city, in capitals or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub city: Option<Name>,
     /// How many a page has at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<Limit>,

@@ -52,18 +52,22 @@ pub fn argument(
         None => Place::Path(place_in_path(&ident, wire, parameters, mistakes)?),
         Some(a) if a.path().is_ident("query") => plain(a, "#[query]", Place::Query, mistakes),
         Some(a) if a.path().is_ident("body") => plain(a, "#[body]", Place::Body, mistakes),
+        Some(a) if a.path().is_ident("form") => plain(a, "#[form]", Place::Form, mistakes),
         Some(a) if a.path().is_ident("header") => {
             let name = header_name(a, mistakes);
-            let inner = arguments_of(ty, "Option").filter(|inner| inner.len() == 1);
-            if inner.is_none() {
-                mistakes.at(ty, "a header may be missing: write `Option<…>`");
-            }
-            Place::Header(name?, Box::new((*inner?.first()?).clone()))
+            let inner = optional(ty, "header", mistakes);
+            Place::Header(name?, inner?)
+        }
+        Some(a) if a.path().is_ident("cookie") => {
+            let name = cookie_name(a, mistakes);
+            let inner = optional(ty, "cookie", mistakes);
+            Place::Cookie(name?, inner?)
         }
         Some(other) => {
             mistakes.at(
                 other,
-                "this has no meaning on an argument; it is `#[query]`, `#[header(\"…\")]`, `#[body]`, or bare: in the path",
+                "this has no meaning on an argument; it is `#[query]`, `#[header(\"…\")]`, `#[body]`, or bare: in the path; of a \
+                 page also `#[cookie(\"…\")]` and `#[form]`",
             );
             return None;
         }
@@ -80,6 +84,29 @@ fn plain(attribute: &Attribute, write: &str, place: Place, mistakes: &mut Mistak
         mistakes.at(attribute, format!("this says it all by itself: write `{write}`"));
     }
     place
+}
+
+/// The type inside the `Option` that a header or a cookie is.
+fn optional(ty: &syn::Type, what: &str, mistakes: &mut Mistakes) -> Option<Box<syn::Type>> {
+    let inner = arguments_of(ty, "Option").filter(|inner| inner.len() == 1);
+    if inner.is_none() {
+        mistakes.at(ty, format!("a {what} may be missing: write `Option<…>`"));
+    }
+    Some(Box::new((*inner?.first()?).clone()))
+}
+
+fn cookie_name(attribute: &Attribute, mistakes: &mut Mistakes) -> Option<LitStr> {
+    let name = attribute.parse_args::<LitStr>().ok();
+    let token = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b);
+    let fine = |name: &LitStr| !name.value().is_empty() && name.value().bytes().all(token);
+    if !name.as_ref().is_some_and(fine) {
+        mistakes.at(
+            attribute,
+            "name the cookie in lower-case letters, digits, `-` and `_`: write `#[cookie(\"basket\")]`",
+        );
+        return None;
+    }
+    name
 }
 
 fn place_in_path(
@@ -146,7 +173,8 @@ pub fn every_parameter_is_taken(sig: &Signature, wire: &Wire, parameters: &[Stri
 
 /// Reports what a request has only once.
 pub fn one_of_each(arguments: &[Argument], wire: Option<&Wire>, mistakes: &mut Mistakes) {
-    let (mut query, mut body, mut headers) = (false, false, Vec::new());
+    let (mut query, mut body) = (false, false);
+    let (mut headers, mut cookies) = (Vec::new(), Vec::new());
     for Argument { ident, place, .. } in arguments {
         match place {
             Place::Path(_) => {}
@@ -154,10 +182,10 @@ pub fn one_of_each(arguments: &[Argument], wire: Option<&Wire>, mistakes: &mut M
                 mistakes.at(ident, "a request has one query: put these into one struct");
             }
             Place::Query => {}
-            Place::Body if std::mem::replace(&mut body, true) => {
+            Place::Body | Place::Form if std::mem::replace(&mut body, true) => {
                 mistakes.at(ident, "a request has one body: put these into one struct");
             }
-            Place::Body => {
+            Place::Body | Place::Form => {
                 if let Some(method @ (Method::Get | Method::Delete)) = wire.map(|w| w.method) {
                     let key = method.key();
                     mistakes.at(
@@ -170,6 +198,10 @@ pub fn one_of_each(arguments: &[Argument], wire: Option<&Wire>, mistakes: &mut M
                 mistakes.at(name, "this header is another argument already");
             }
             Place::Header(name, _) => headers.push(name.value()),
+            Place::Cookie(name, _) if cookies.contains(&name.value()) => {
+                mistakes.at(name, "this cookie is another argument already");
+            }
+            Place::Cookie(name, _) => cookies.push(name.value()),
         }
     }
 }

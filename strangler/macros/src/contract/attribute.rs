@@ -96,7 +96,7 @@ impl Wire {
     /// Reports answers and keys that do not go together.
     pub fn fits(&self, ok: &Type, answer: &Answer, mistakes: &mut Mistakes) {
         let value = matches!(answer, Answer::Value(_));
-        if self.kind == Kind::Query && !value {
+        if self.kind == Kind::Query && !value && !matches!(answer, Answer::Page) {
             mistakes.at(
                 ok,
                 "a query changes nothing, so it cannot put, do or accept anything: answer the value itself",

@@ -63,7 +63,9 @@ fn ask(contract: &Contract, operation: &Operation) -> TokenStream {
             }
             Place::Query => quote_spanned!(at(ty)=> #so_far.query(#ident)),
             Place::Header(name, _) => quote_spanned!(at(ty)=> #so_far.header(#name, #ident)),
+            Place::Cookie(name, _) => quote_spanned!(at(ty)=> #so_far.cookie(#name, #ident)),
             Place::Body => quote_spanned!(at(ty)=> #so_far.body(#ident)),
+            Place::Form => quote_spanned!(at(ty)=> #so_far.form(#ident)),
         });
     }
     in_path.sort_by_key(|(place, _)| **place);
@@ -87,6 +89,7 @@ fn method(contract: &Contract, operation: &Operation) -> TokenStream {
         Answer::Put(_) => quote_spanned!(ok=> into_put()),
         Answer::Done => quote_spanned!(error=> into_done()),
         Answer::Accepted(_) => quote_spanned!(ok=> into_accepted(&#constant)),
+        Answer::Page => quote_spanned!(error=> into_page()),
     };
     quote! {
         #head {

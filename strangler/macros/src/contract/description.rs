@@ -15,6 +15,7 @@ pub fn write(contract: &Contract) -> TokenStream {
     let Contract {
         name,
         version,
+        pages,
         events,
         vis,
         ident,
@@ -36,6 +37,7 @@ pub fn write(contract: &Contract) -> TokenStream {
         #vis static #constant: ::strangler::Contract = ::strangler::Contract {
             name: #name,
             version: #version,
+            pages: #pages,
             doc: #doc,
             operations: &[#(#described),*],
             events: #events,
@@ -88,12 +90,15 @@ fn document(operation: &Operation) -> TokenStream {
         }
         Place::Query => quote_spanned!(at(ty)=> .query::<#ty>()),
         Place::Header(name, inner) => quote_spanned!(at(inner)=> .header::<#inner>(#name)),
+        Place::Cookie(name, inner) => quote_spanned!(at(inner)=> .cookie::<#inner>(#name)),
         Place::Body => quote_spanned!(at(ty)=> .body::<#ty>()),
+        Place::Form => quote_spanned!(at(ty)=> .form::<#ty>()),
     });
     let answer = match answer {
         Answer::Value(ty) => quote_spanned!(at(ty)=> .value::<#ty>()),
         Answer::Put(ty) => quote_spanned!(at(ty)=> .put::<#ty>()),
         Answer::Done => quote!(.done()),
+        Answer::Page => quote!(.page()),
         Answer::Accepted(ty) => quote_spanned!(at(ty)=> .accepted::<#ty>()),
     };
     let etag = operation.etag.as_ref().map(|_| quote!(.etag()));
@@ -115,11 +120,12 @@ fn able(operation: &Operation) -> TokenStream {
             Place::Path(_) => assert("is_path_parameter", ty),
             Place::Query => assert("is_query", ty),
             Place::Header(_, inner) => assert("is_header", inner),
-            Place::Body => assert("is_body", ty),
+            Place::Cookie(_, inner) => assert("is_cookie", inner),
+            Place::Body | Place::Form => assert("is_body", ty),
         });
     let answer = match &operation.answer {
         Answer::Value(ty) | Answer::Put(ty) | Answer::Accepted(ty) => Some(assert("is_answer", ty)),
-        Answer::Done => None,
+        Answer::Done | Answer::Page => None,
     };
     let error = assert("is_error", &operation.error);
     quote!(#(#arguments)* #answer #error)

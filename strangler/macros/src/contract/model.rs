@@ -8,6 +8,8 @@ use syn::{Attribute, LitStr, Path, Type, Visibility};
 pub struct Contract {
     pub name: LitStr,
     pub version: u32,
+    /// Whether its operations are pages, at paths of their own.
+    pub pages: bool,
     /// The type of its events, if it has any.
     pub events: Option<Path>,
     pub vis: Visibility,
@@ -89,7 +91,11 @@ pub enum Place {
     Query,
     /// In this header; the type inside the `Option`.
     Header(LitStr, Box<Type>),
+    /// In the cookie of this name; the type inside the `Option`.
+    Cookie(LitStr, Box<Type>),
     Body,
+    /// In the body, as a browser sends a form.
+    Form,
 }
 
 /// What the answer is on the wire, with the type of its body.
@@ -98,6 +104,8 @@ pub enum Answer {
     Put(Type),
     Done,
     Accepted(Type),
+    /// A `WebPage`, which says itself how it looks on the wire.
+    Page,
 }
 
 impl Contract {

@@ -209,6 +209,7 @@ fn output(sig: &Signature, mistakes: &mut Mistakes) -> Option<(Type, Answer, Typ
         (Some("Put"), Some(inner)) => Answer::Put(inner),
         (Some("Accepted"), Some(inner)) => Answer::Accepted(inner),
         (Some("Done"), None) => Answer::Done,
+        (Some("WebPage"), None) => Answer::Page,
         (Some(name @ ("Put" | "Accepted")), None) => {
             mistakes.at(ok, format!("say of what: write `{name}<T>`"));
             return None;

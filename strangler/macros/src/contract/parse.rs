@@ -8,7 +8,11 @@ use syn::{
     punctuated::Punctuated,
 };
 
-use super::{checks, model::Contract, operation};
+use super::{
+    checks,
+    model::{Answer, Contract},
+    operation,
+};
 use crate::{mistakes::Mistakes, names};
 
 /// `key = value` in an attribute.
@@ -75,10 +79,22 @@ pub fn contract(arguments: TokenStream, item: TokenStream) -> syn::Result<Contra
             "a contract has at least one operation: add an `async fn` with `#[query(…)]` or `#[command(…)]`",
         );
     }
-    let (name, version, events) = head.unwrap_or_else(|| (LitStr::new("?", item.ident.span()), 0, None));
+    let Head {
+        name,
+        version,
+        pages,
+        events,
+    } = head.unwrap_or_else(|| Head {
+        name: LitStr::new("?", item.ident.span()),
+        version: 0,
+        // Unknown, so that nothing is said that the head's own mistake explains.
+        pages: operations.iter().any(|o| matches!(o.answer, Answer::Page)),
+        events: None,
+    });
     let contract = Contract {
         name,
         version,
+        pages,
         events,
         vis: item.vis,
         ident: item.ident,
@@ -89,8 +105,16 @@ pub fn contract(arguments: TokenStream, item: TokenStream) -> syn::Result<Contra
     mistakes.check().map(|()| contract)
 }
 
-/// `name = "catalog", version = 1`, and `events = CatalogEvent` where there are any.
-fn head(arguments: TokenStream, ident: &Ident, mistakes: &mut Mistakes) -> Option<(LitStr, u32, Option<Path>)> {
+/// What the attribute says.
+struct Head {
+    name: LitStr,
+    version: u32,
+    pages: bool,
+    events: Option<Path>,
+}
+
+/// `name = "catalog", version = 1`, `events = CatalogEvent` where there are any, and `pages = true` where they are pages.
+fn head(arguments: TokenStream, ident: &Ident, mistakes: &mut Mistakes) -> Option<Head> {
     let entries = Entries::parse_terminated.parse2(arguments).map_err(|e| {
         syn::Error::new(
             e.span(),
@@ -98,16 +122,17 @@ fn head(arguments: TokenStream, ident: &Ident, mistakes: &mut Mistakes) -> Optio
         )
     });
     let entries = mistakes.keep(entries)?;
-    let (mut name, mut version, mut events) = (None, None, None);
+    let (mut name, mut version, mut events, mut pages) = (None, None, None, None);
     for Entry { key, value } in &entries {
         let seen = match key.to_string().as_str() {
             "name" => name.replace(value).is_some(),
             "version" => version.replace(value).is_some(),
             "events" => events.replace(value).is_some(),
+            "pages" => pages.replace(value).is_some(),
             other => {
                 mistakes.at(
                     key,
-                    format!("`{other}` is not known here; there are `name`, `version` and `events`"),
+                    format!("`{other}` is not known here; there are `name`, `version`, `events` and `pages`"),
                 );
                 false
             }
@@ -151,7 +176,22 @@ fn head(arguments: TokenStream, ident: &Ident, mistakes: &mut Mistakes) -> Optio
             None
         }
     });
-    name.zip(version).map(|(name, version)| (name, version, events))
+    let pages = pages.is_some_and(|value| {
+        let Expr::Lit(ExprLit {
+            lit: Lit::Bool(yes), ..
+        }) = value
+        else {
+            mistakes.at(value, "its operations are pages or they are not: write `pages = true`");
+            return true;
+        };
+        yes.value()
+    });
+    name.zip(version).map(|(name, version)| Head {
+        name,
+        version,
+        pages,
+        events,
+    })
 }
 
 fn plain_trait(item: &ItemTrait, mistakes: &mut Mistakes) {

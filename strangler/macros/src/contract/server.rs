@@ -99,7 +99,9 @@ fn decode(Argument { ident, ty, place }: &Argument, asked: &Ident) -> TokenStrea
         }
         Place::Query => quote_spanned!(at(ty)=> ::strangler::__rt::query::<#ty>(&#asked)),
         Place::Header(name, inner) => quote_spanned!(at(inner)=> ::strangler::__rt::header::<#inner>(&#asked, #name)),
+        Place::Cookie(name, inner) => quote_spanned!(at(inner)=> ::strangler::__rt::cookie::<#inner>(&#asked, #name)),
         Place::Body => quote_spanned!(at(ty)=> ::strangler::__rt::body::<#ty>(&#asked)),
+        Place::Form => quote_spanned!(at(ty)=> ::strangler::__rt::form::<#ty>(&#asked)),
     };
     quote! {
         let #ident: #ty = match #read {
@@ -114,6 +116,7 @@ fn encode(operation: &Operation, constant: &Ident, answer: &Ident, asked: &Ident
         Answer::Value(ty) => quote_spanned!(at(ty)=> ::strangler::__rt::Answered::value(&#answer)),
         Answer::Put(ty) => quote_spanned!(at(ty)=> ::strangler::__rt::Answered::put(&#answer)),
         Answer::Done => quote!(::strangler::__rt::Answered::done(&#answer)),
+        Answer::Page => quote!(::strangler::__rt::Answered::page(&#answer)),
         Answer::Accepted(ty) => quote_spanned!(at(ty)=> ::strangler::__rt::Answered::accepted(&#constant, &#answer)),
     };
     let value = match &operation.answer {

@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 
 use super::{
-    model::{Argument, Contract, Kind, Operation},
+    model::{Answer, Argument, Contract, Kind, Operation},
     types::at,
 };
 use crate::names::local;
@@ -118,7 +118,10 @@ fn shadow(contract: &Contract, operation: &Operation, call: &TokenStream) -> Tok
     );
     let [offer, asked, answer, seen] = ["offer", "asked", "answer", "seen"].map(local);
     let clone = quote_spanned!(at(&operation.ok)=> ::std::clone::Clone::clone(&#answer));
-    let told = quote_spanned!(at(&operation.ok)=> ::strangler::__rt::seen(&#seen));
+    let told = match operation.answer {
+        Answer::Page => quote_spanned!(at(&operation.ok)=> ::strangler::__rt::seen_page(&#seen)),
+        _ => quote_spanned!(at(&operation.ok)=> ::strangler::__rt::seen(&#seen)),
+    };
     quote! {
         ::strangler::__rt::Way::Shadow => {
             let ::std::option::Option::Some(#offer) = self.switch.offer(#index) else {

@@ -78,7 +78,12 @@ pub fn modules_have_rooms(workspace: &Workspace) -> Vec<Violation> {
             ("subscriptions", "what the module hears and does about it"),
         ];
         for (room, purpose) in rooms {
-            let optional = room == "subscriptions" && implementation.listens.is_empty();
+            let optional = match room {
+                "subscriptions" => implementation.listens.is_empty(),
+                // What is shaped for one kind of client owns no data.
+                "store" => implementation.kind.as_deref() == Some("edge"),
+                _ => false,
+            };
             if !optional && implementation.room(room).next().is_none() {
                 missing(
                     name,

@@ -15,6 +15,9 @@ const HUGE: usize = 1_000_000;
 
 /// Everything that can be wrong with the body of an operation's valid request.
 pub fn all(operation: &Operation, base: &Case) -> Vec<Case> {
+    if operation.form.is_some() {
+        return forms(base);
+    }
     let Some(schema) = &operation.body else {
         return Vec::new();
     };
@@ -238,4 +241,58 @@ fn places(document: &Value, schema: &Value, value: &Value, at: String) -> Vec<(S
         _ => {}
     }
     found
+}
+
+/// Everything that can be wrong with a form. What is in its fields is for the page to say.
+fn forms(base: &Case) -> Vec<Case> {
+    let text = String::from_utf8_lossy(&base.body).into_owned();
+    let mut cases = vec![
+        base.but("no media type", Expect::Status(415))
+            .header("content-type", None),
+        base.but("too large", Expect::Status(413))
+            .body(format!("{text}&x={}", "x".repeat(1_100_000))),
+        base.but("an unknown field", base.expect)
+            .body(format!("{text}&no_such_field=x")),
+        base.but("a parameter of the media type", base.expect)
+            .header("content-type", Some("application/x-www-form-urlencoded; charset=utf-8")),
+    ];
+    for media in [
+        "text/plain",
+        "application/json",
+        "multipart/form-data; boundary=x",
+        "rubbish",
+        "",
+    ] {
+        let case = base.but(format!("media type {media}"), Expect::Status(415));
+        cases.push(case.header("content-type", Some(media)));
+    }
+    for coding in ["gzip", "rubbish"] {
+        let case = base.but(format!("content-encoding {coding}"), Expect::Status(415));
+        cases.push(case.header("content-encoding", Some(coding)));
+    }
+    let huge = format!("email={0}&show={0}&card={0}&order={0}", "x".repeat(HUGE / 5));
+    let many = "seat=x&".repeat(HUGE / 8);
+    for body in [
+        "",
+        "&&&",
+        "=",
+        "%",
+        "%ff=%ff",
+        "seat",
+        "seat=&seat=",
+        "email=%00&show=%0d%0a",
+        "{}",
+        &huge,
+        &many,
+    ] {
+        cases.push(
+            base.but(format!("form {body:.20}"), Expect::Anything)
+                .body(body.to_owned()),
+        );
+    }
+    cases.push(
+        base.but("not UTF-8", Expect::Anything)
+            .body(b"email=\xff\xfe&seat=\x80".to_vec()),
+    );
+    cases
 }

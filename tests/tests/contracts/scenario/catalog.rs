@@ -80,6 +80,12 @@ pub(super) fn story() -> Vec<Line> {
         "?act=01900000-0000-7000-8000-000000000064",
         "?act=01900000-0000-7000-8000-0000000003e7",
         "?from=2032-01-01T00:00:00Z",
+        "?search=hour&limit=2",
+        "?search=BLUE%20HOUR&city=wIEN",
+        "?search=%25&limit=1",
+        "?search=_",
+        "?city=Graz",
+        "?city=",
     ];
     story.extend(lists.map(|query| list("catalog.shows", query)));
     story

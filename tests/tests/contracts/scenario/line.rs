@@ -8,7 +8,7 @@ use system_tests::Answer;
 use super::{FOUND, Step};
 use crate::{
     cases::{AUTHORIZATION, Case, Expect},
-    document::address,
+    document::{FORM, address},
     values::id as id_of,
 };
 
@@ -104,8 +104,11 @@ impl Line {
 
     pub(super) fn step(self, token: &str) -> Step {
         let (module, operation) = find(self.operation);
-        let mut path = operation.path.replace("{id}", &self.id);
-        if let Some(second) = self.second {
+        let mut path = operation.path.replace("{id}", &self.id).replace("{file}", &self.id);
+        if path.contains("{order}") {
+            let second = self.second.expect("an order");
+            path = path.replace("{order}", &id_of(second.into()).to_string());
+        } else if let Some(second) = self.second {
             let (before, _) = path.rsplit_once('/').expect("a path");
             path = format!("{before}/{second}");
         }
@@ -121,6 +124,7 @@ impl Line {
         let case = case.header("if-match", self.condition);
         let case = match &self.body {
             Value::Null => case,
+            Value::String(form) => case.header("content-type", Some(FORM)).body(form.clone()),
             body => case
                 .header("content-type", Some("application/json"))
                 .body(body.to_string()),

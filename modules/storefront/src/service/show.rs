@@ -1,0 +1,198 @@
+//! A show with its seats, and choosing some.
+
+use std::collections::BTreeSet;
+
+use http::StatusCode;
+use seating_contract::{Hold, HoldDraft, HoldId, HoldStatus, SeatId, SeatingError, ShowId};
+use storefront_contract::{OrderId, SeatChoice, StorefrontError};
+use strangler::{Cx, Failure, WebPage};
+
+use super::{
+    StorefrontModule,
+    ask::{Known, acting},
+};
+use crate::{
+    assets::Frame,
+    domain::{LocalTime, Plan, seat_in_words},
+    pages::{self, Facts, MOST_SEATS, MessagePage, Seats, ShowPage, down, status},
+};
+
+/// How long a browser remembers what its visitor holds, in seconds: as long as seating does.
+const BASKET: u32 = 600;
+/// How often another id is drawn for seats whose order's id is used up.
+const DRAWS: usize = 3;
+
+/// What is said above the map, and what is chosen in it.
+struct Said {
+    status: StatusCode,
+    alert: Option<String>,
+    chosen: BTreeSet<SeatId>,
+    /// The order that the seats are for; another when it is used up.
+    order: Option<OrderId>,
+}
+
+/// The seats that were named and can be names of seats, each once.
+fn named(seats: &[String]) -> Vec<SeatId> {
+    let mut seen = BTreeSet::new();
+    let names = seats.iter().filter_map(|seat| SeatId::try_from(seat.clone()).ok());
+    names.filter(|seat| seen.insert(seat.clone())).collect()
+}
+
+impl StorefrontModule {
+    pub(super) async fn show_page(
+        &self,
+        cx: &Cx,
+        id: ShowId,
+        chosen: SeatChoice,
+        basket: Option<OrderId>,
+    ) -> Result<WebPage, StorefrontError> {
+        let said = Said {
+            status: StatusCode::OK,
+            alert: None,
+            chosen: named(&chosen.seat).into_iter().take(MOST_SEATS).collect(),
+            order: None,
+        };
+        self.map(cx, id, basket, said).await
+    }
+
+    async fn map(&self, cx: &Cx, id: ShowId, basket: Option<OrderId>, said: Said) -> Result<WebPage, StorefrontError> {
+        let (facts, seats, mine) =
+            futures_util::future::join3(self.facts(cx, id), self.seats(cx, id), self.mine(cx, id, basket)).await;
+        let show = match facts {
+            Known::Nowhere => return no_such_show(),
+            Known::Over => return cancelled(),
+            Known::There(facts) => Some(facts),
+            Known::Down => None,
+        };
+        let seats = match seats {
+            Known::Over => return cancelled(),
+            Known::Nowhere if show.is_none() => return no_such_show(),
+            Known::Nowhere => Seats::NotYet,
+            Known::Down => Seats::Down,
+            Known::There(seats) => {
+                let held = mine.iter().flat_map(|hold| hold.seats.iter().cloned()).collect();
+                Seats::There(Plan::new(seats, &held, &said.chosen))
+            }
+        };
+        let code = match (&seats, &show) {
+            // Nothing at all can be shown.
+            (Seats::Down, None) => status(&down()),
+            _ => said.status,
+        };
+        let order = said.order.or(basket.filter(|_| mine.is_some()));
+        let page = ShowPage {
+            frame: Frame::new(),
+            id,
+            held: until(mine.as_ref(), show.as_ref()),
+            show,
+            seats,
+            order: order.unwrap_or_else(|| self.new_order()),
+            alert: said.alert,
+        };
+        pages::show(code, &page)
+    }
+
+    /// What the visitor's basket holds of this show, if anything.
+    async fn mine(&self, cx: &Cx, id: ShowId, basket: Option<OrderId>) -> Option<Hold> {
+        let hold = self.held(cx, basket?).await.there()?;
+        (hold.show == id && hold.status == HoldStatus::Held).then_some(hold)
+    }
+
+    pub(super) async fn hold_seats(
+        &self,
+        cx: &Cx,
+        id: ShowId,
+        basket: Option<OrderId>,
+        choice: SeatChoice,
+    ) -> Result<WebPage, StorefrontError> {
+        let seats = named(&choice.seat);
+        let again = |error: StorefrontError, alert: String, gone: &[SeatId], order| {
+            let chosen = seats.iter().filter(|seat| !gone.contains(seat)).cloned().collect();
+            let said = Said {
+                status: status(&error),
+                alert: Some(alert),
+                chosen,
+                order,
+            };
+            self.map(cx, id, basket, said)
+        };
+        if seats.is_empty() {
+            let alert = "Choose at least one seat.".to_owned();
+            return again(StorefrontError::Mistake, alert, &[], choice.order).await;
+        }
+        let Ok(draft) = HoldDraft::new(id, seats.clone()) else {
+            let alert =
+                format!("One order has at most {MOST_SEATS} seats. Take some back, and place another order for them.");
+            return again(StorefrontError::Mistake, alert, &[], choice.order).await;
+        };
+        let mut order = choice.order.unwrap_or_else(|| self.new_order());
+        for _ in 0..DRAWS {
+            let cx = acting(cx);
+            match self.shop.seating.hold(&cx, HoldId(order.0), draft.clone()).await {
+                Ok(hold) if hold.value().status == HoldStatus::Held => {
+                    let page = WebPage::see_other(format!("/shows/{id}/checkout/{order}"));
+                    return Ok(page.with_cookie("basket", &order.to_string(), Some(BASKET)));
+                }
+                // It is being bought, or was.
+                Ok(_) => return Ok(WebPage::see_other(format!("/orders/{order}"))),
+                // Other seats than last time: those go back, or the visitor would be in their own way.
+                Err(Failure::Module(SeatingError::OtherHold { .. })) => {
+                    if let Err(failure) = self.shop.seating.release(&cx, HoldId(order.0)).await {
+                        tracing::debug!(%failure, "what was held before is not released");
+                    }
+                    order = self.new_order();
+                }
+                Err(Failure::Module(SeatingError::HoldOver { .. })) => order = self.new_order(),
+                Err(Failure::Module(SeatingError::SeatsTaken { seats: gone })) => {
+                    let names: Vec<_> = gone.iter().map(seat_in_words).collect();
+                    let alert = format!(
+                        "Somebody else was faster: {}. What else you chose is still chosen.",
+                        names.join("; ")
+                    );
+                    return again(StorefrontError::TooLate, alert, &gone, Some(order)).await;
+                }
+                Err(Failure::Module(SeatingError::UnknownSeats { seats: unknown })) => {
+                    let alert = "Some of these seats are not in this house. Choose again.".to_owned();
+                    return again(StorefrontError::Mistake, alert, &unknown, Some(order)).await;
+                }
+                Err(Failure::Module(SeatingError::UnknownShow { .. } | SeatingError::NoSuchShow { .. })) => {
+                    return no_such_show();
+                }
+                Err(Failure::Module(SeatingError::ShowCancelled { .. })) => return cancelled(),
+                Err(failure) => {
+                    tracing::debug!(%failure, "seats cannot be held");
+                    break;
+                }
+            }
+        }
+        let alert =
+            "Your seats could not be held at the moment. Nothing is held and nothing is owed; try again shortly.";
+        again(down(), alert.to_owned(), &[], Some(order)).await
+    }
+}
+
+/// Until when a hold lasts, by the venue's clocks.
+fn until(hold: Option<&Hold>, show: Option<&Facts>) -> Option<LocalTime> {
+    let end = hold?.expires_at?;
+    Some(LocalTime::new(end, show.map(|show| show.when.zone())))
+}
+
+pub(super) fn no_such_show() -> Result<WebPage, StorefrontError> {
+    let page = MessagePage {
+        frame: Frame::new(),
+        title: "There is no such show",
+        sentence: "The address is wrong, or the show is not in this house’s season.".to_owned(),
+        go: ("/".to_owned(), "See what is on"),
+    };
+    pages::show(status(&StorefrontError::NoSuchPage), &page)
+}
+
+fn cancelled() -> Result<WebPage, StorefrontError> {
+    let page = MessagePage {
+        frame: Frame::new(),
+        title: "This show was cancelled",
+        sentence: "It does not take place. If you have tickets for it, open your order to give them back.".to_owned(),
+        go: ("/".to_owned(), "See what else is on"),
+    };
+    pages::show(status(&StorefrontError::Over), &page)
+}
