@@ -4,3 +4,4 @@
 
 mod console;
 mod pages;
+mod traces;
