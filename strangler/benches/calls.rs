@@ -12,7 +12,9 @@ use std::{
 
 use divan::{AllocProfiler, Bencher, black_box};
 use strangler::{
-    BoxFuture, Contract, Cx, Fault, ModuleStats, Principal, Scopes, Switch, SystemClock, Transport, contract,
+    BoxFuture, Contract, Cx, Fault, ModuleStats, Principal, Scopes, Switch, SystemClock, Transport,
+    calls::Recorder,
+    contract,
     parallel::{ParallelLimits, ParallelRun},
     problems,
     routes::{ModuleRoutes, Route, RouteTable, Stage},
@@ -135,6 +137,14 @@ fn guard(bencher: Bencher<'_, '_>) {
 #[divan::bench(sample_size = 1000)]
 fn guard_and_switch(bencher: Bencher<'_, '_>) {
     let (numbers, cx) = (switched(Stage::Local), cx());
+    bencher.bench_local(|| now(black_box(&numbers).next(&cx, black_box(1))));
+}
+
+#[divan::bench(sample_size = 1000)]
+fn guard_and_recorder(bencher: Bencher<'_, '_>) {
+    let recorder = Arc::new(Recorder::of_monolith(&["numbers", "bench"], 1000, &SystemClock));
+    let stats = ModuleStats::new(NUMBERS.operations.len()).recorded(Some(recorder));
+    let (numbers, cx) = (Counting.guarded(Arc::new(stats)), cx().of_module("bench"));
     bencher.bench_local(|| now(black_box(&numbers).next(&cx, black_box(1))));
 }
 

@@ -13,6 +13,8 @@ use http::{HeaderMap, HeaderValue, header::HeaderName};
 pub const REQUEST_TIMEOUT: HeaderName = HeaderName::from_static("request-timeout");
 /// `live` or `shadow`; stripped on the public address.
 pub const STRANGLER_RUN: HeaderName = HeaderName::from_static("strangler-run");
+/// Which module asks, or `outside`: for whoever records calls. Believed only inside.
+pub const STRANGLER_CALLER: HeaderName = HeaderName::from_static("strangler-caller");
 /// W3C trace context.
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// W3C trace context, the vendors' part.
@@ -77,6 +79,8 @@ pub struct Trace {
     pub trace_id: u128,
     /// This span's id; never zero.
     pub span_id: u64,
+    /// The span that this one is a child of; zero when it begins the trace.
+    pub parent_id: u64,
     /// Trace flags; bit 0 is `sampled`.
     pub flags: u8,
     /// The vendors' part, carried and not read.
@@ -97,6 +101,7 @@ impl Trace {
         Self {
             trace_id: rand::random::<u128>() | 1,
             span_id: rand::random::<u64>() | 1,
+            parent_id: 0,
             flags: 1,
             state: None,
             baggage: None,
@@ -107,6 +112,7 @@ impl Trace {
     pub fn child(&self) -> Self {
         Self {
             span_id: rand::random::<u64>() | 1,
+            parent_id: self.span_id,
             ..self.clone()
         }
     }
@@ -131,6 +137,7 @@ impl Trace {
         Some(Self {
             trace_id,
             span_id,
+            parent_id: 0,
             flags: u8::from_str_radix(flags, 16).ok()? & 1,
             state: None,
             baggage: None,
@@ -198,6 +205,18 @@ pub(crate) enum Purpose {
     Compare,
 }
 
+/// Who makes the next call, for whoever records calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// Nobody said: it is not recorded.
+    #[default]
+    Untold,
+    /// Somebody beyond the gateway, which has recorded that already.
+    Gateway(&'static str),
+    /// This module, in this process.
+    Module(&'static str),
+}
+
 /// The call context. Cheap to clone; a clone allocates nothing.
 #[derive(Clone, Debug)]
 pub struct Cx {
@@ -208,6 +227,7 @@ pub struct Cx {
     session: Option<Arc<str>>,
     run: Run,
     pub(crate) purpose: Purpose,
+    pub(crate) origin: Origin,
 }
 
 impl Cx {
@@ -221,6 +241,7 @@ impl Cx {
             session: None,
             run: Run::Live,
             purpose: Purpose::Answer,
+            origin: Origin::Untold,
         }
     }
 
@@ -255,6 +276,7 @@ impl Cx {
             session: cookie(headers, "session").map(Into::into),
             run,
             purpose: Purpose::Answer,
+            origin: Origin::Untold,
         }
     }
 
@@ -277,6 +299,12 @@ impl Cx {
         }
         let run = if self.run == Run::Shadow { "shadow" } else { "live" };
         headers.insert(STRANGLER_RUN, HeaderValue::from_static(run));
+        match self.origin {
+            Origin::Untold => _ = headers.remove(STRANGLER_CALLER),
+            Origin::Gateway(who) | Origin::Module(who) => {
+                headers.insert(STRANGLER_CALLER, HeaderValue::from_static(who));
+            }
+        }
     }
 
     /// Who asks.
@@ -347,6 +375,30 @@ impl Cx {
     pub fn with_idempotency_key(mut self, key: &str) -> Self {
         self.idempotency_key = (key.len() <= 256).then(|| key.into());
         self
+    }
+
+    /// The same context for a call that this module makes by itself, as a step of a saga does: so it is recorded who calls.
+    /// Within an operation that is known without being said.
+    pub fn of_module(mut self, module: &'static str) -> Self {
+        self.origin = Origin::Module(module);
+        self
+    }
+
+    /// The context within an operation of this module: a span of its own, and what is called from there, the module calls.
+    pub(crate) fn within_module(&self, module: &'static str) -> Self {
+        Self {
+            trace: self.trace.child(),
+            origin: Origin::Module(module),
+            ..self.clone()
+        }
+    }
+
+    /// The same context in a span of its own: for one call to another process.
+    pub(crate) fn asking(&self) -> Self {
+        Self {
+            trace: self.trace.child(),
+            ..self.clone()
+        }
     }
 
     /// The same context for a run that is only compared.

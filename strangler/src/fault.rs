@@ -62,6 +62,12 @@ impl FaultKind {
         Self::Broken,
     ];
 
+    /// As it is written: `timed-out`.
+    pub fn name(self) -> &'static str {
+        let kind = self.parts().1;
+        kind.strip_prefix("urn:problem-type:way:").unwrap_or(kind)
+    }
+
     fn parts(self) -> (u16, &'static str, &'static str) {
         match self {
             Self::Malformed => (400, "urn:problem-type:way:malformed", "The request cannot be read"),

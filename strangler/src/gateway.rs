@@ -13,7 +13,8 @@ use hyper::body::{Body as _, Incoming};
 use crate::{
     BoxFuture, Contract, Cx, Kind, Principal,
     body::{AnswerBody, Broke, Outgoing},
-    cx::TRACEPARENT,
+    calls::{CallPart, CallSide, OUTSIDE, Recorded, Recording},
+    cx::{Origin, STRANGLER_CALLER, TRACEPARENT},
     fault::{Fault, FaultKind},
     page,
     parallel::{Offer, Skip},
@@ -99,6 +100,7 @@ pub struct Gateway {
     authenticate: Arc<dyn Authenticate>,
     edge: Edge,
     limits: GatewayLimits,
+    recorder: Recorded,
 }
 
 /// What a path leads to.
@@ -146,7 +148,31 @@ impl Gateway {
             authenticate,
             edge,
             limits,
+            recorder: None,
         })
+    }
+
+    /// The same, and what comes through it is recorded there.
+    pub fn recorded(mut self, recorder: Recorded) -> Self {
+        self.recorder = recorder;
+        self
+    }
+
+    /// Who asks, for the record. Another process says which module does; the world outside is not asked.
+    fn origin(&self, headers: &HeaderMap) -> Origin {
+        let Some(recorder) = &self.recorder else {
+            return Origin::Untold;
+        };
+        if self.edge == Edge::Public {
+            return Origin::Gateway(OUTSIDE);
+        }
+        let said = headers.get(STRANGLER_CALLER).and_then(|v| v.to_str().ok());
+        match said.and_then(|said| recorder.caller(said)) {
+            Some(caller) => Origin::Gateway(caller),
+            // The operator, with a tool of their own. A service is asked by the monolith alone, which says what is recorded.
+            None if recorder.is_monolith() => Origin::Gateway(OUTSIDE),
+            None => Origin::Untold,
+        }
     }
 
     fn find<'a>(&'a self, method: &Method, path: &'a str) -> Found<'a> {
@@ -192,7 +218,8 @@ impl Gateway {
                 return answer;
             }
         };
-        let cx = cx(principal);
+        let mut cx = cx(principal);
+        cx.origin = self.origin(&parts.headers);
         let call = Call {
             gateway: self,
             mount,
@@ -273,6 +300,7 @@ impl Call<'_> {
 
     async fn answer(&self, body: Incoming) -> Response<AnswerBody> {
         let began = Instant::now();
+        let mut recording = self.recording(began);
         let (side, mut answer) = match self.too_large(&body) {
             Some(fault) => {
                 drain(body).await;
@@ -296,6 +324,12 @@ impl Call<'_> {
             tracing::debug!(status = answer.status().as_u16(), side, "answered");
         }
         traced(&mut answer, self.cx);
+        recording.answered_by(match side {
+            "remote" => CallSide::Remote,
+            "fallback" => CallSide::Fallback,
+            _ => CallSide::Local,
+        });
+        recording.end(answer.status().as_u16(), None);
         if self.gateway.limits.server_timing {
             let took = began.elapsed().as_secs_f64() * 1e3;
             let entry = format!("{};desc=\"{side}\";dur={took:.2}", self.contract().name);
@@ -312,6 +346,16 @@ impl Call<'_> {
             true => plain(page::told(answer)),
             false => plain(answer),
         }
+    }
+
+    fn recording(&self, began: Instant) -> Recording<'_> {
+        let (recorder, call) = (self.gateway.recorder.as_deref(), (self.contract(), self.index));
+        let recording = Recording::begin(recorder, call, self.cx, self.cx.origin, CallPart::Request, began);
+        if !recording.is_kept() {
+            return recording;
+        }
+        // No other text of a path is kept: somebody might have written a name there.
+        recording.about(self.params.iter().find_map(|param| param.parse().ok()))
     }
 
     fn too_large(&self, body: &Incoming) -> Option<Fault> {

@@ -10,9 +10,10 @@ use std::{
 };
 
 use crate::{
-    Cx,
+    ContractError, Cx,
+    calls::{CallPart, CallSide, Recording},
     contract::{Auth, Contract, Kind},
-    cx::{Purpose, Run},
+    cx::{Origin, Purpose, Run},
     fault::{Failure, Fault, FaultKind},
     stats::{ModuleStats, OperationStats},
 };
@@ -30,20 +31,31 @@ impl Guard {
         Self { contract, stats }
     }
 
-    /// Runs `call` as operation `index` for `cx`, if it may run and as long as there is time.
+    /// The context of the module's own code under `cx`: where calls are recorded, within a span of its own.
+    pub fn enter<'a>(&self, cx: &'a Cx) -> Entered<'a> {
+        let recorded = self.stats.recorder().is_some() && cx.origin != Origin::Untold;
+        Entered {
+            outer: cx,
+            inner: recorded.then(|| cx.within_module(self.contract.name)),
+        }
+    }
+
+    /// Runs `call` as operation `index` within `entered`, if it may run and as long as there is time.
     ///
     /// A timer is made only for a call that is not ready at its first poll: most are, or are waiting for I/O that takes
     /// far longer than a timer costs.
-    pub async fn run<T, E>(
+    pub async fn run<T, E: ContractError>(
         &self,
         index: usize,
-        cx: &Cx,
+        entered: &Entered<'_>,
         call: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Failure<E>> {
-        let stats = self.stats.operation(index);
+        let (stats, cx) = (self.stats.operation(index), entered.outer);
         let began = Instant::now();
+        let recording = self.recording(index, entered, began);
         if let Err(fault) = self.admit(index, cx, began) {
             stats.refused.fetch_add(1, Relaxed);
+            recording.end(fault.status(), Some(fault.kind()));
             return Err(Failure::Way(fault));
         }
         let ticket = Ticket {
@@ -61,12 +73,29 @@ impl Guard {
                 Ok(result) => result,
                 Err(_) => {
                     ticket.finish();
-                    return Err(Failure::Way(self.too_late(index)));
+                    let fault = self.too_late(index);
+                    recording.end(fault.status(), Some(fault.kind()));
+                    return Err(Failure::Way(fault));
                 }
             },
         };
         ticket.finish();
+        if recording.is_kept() {
+            let status = result.as_ref().err().map_or(200, |error| error.to_problem().status);
+            recording.end(status, None);
+        }
         result.map_err(Failure::Module)
+    }
+
+    fn recording<'a>(&'a self, index: usize, entered: &'a Entered<'_>, began: Instant) -> Recording<'a> {
+        let (outer, call) = (entered.outer, (self.contract, index));
+        let recorder = self.stats.recorder().map(|r| &**r);
+        let recording = Recording::begin(recorder, call, entered.cx(), outer.origin, CallPart::Run, began);
+        match outer.purpose {
+            Purpose::Answer => recording,
+            Purpose::Fallback => recording.by(CallSide::Fallback),
+            Purpose::Compare => recording.by(CallSide::Shadow),
+        }
     }
 
     fn admit(&self, index: usize, cx: &Cx, now: Instant) -> Result<(), Fault> {
@@ -91,6 +120,19 @@ impl Guard {
                 "{id} did not answer within the request's budget; it may have taken effect: ask again, or with more time"
             ),
         )
+    }
+}
+
+/// A call's context from outside the module, and from within.
+pub struct Entered<'a> {
+    outer: &'a Cx,
+    inner: Option<Cx>,
+}
+
+impl Entered<'_> {
+    /// The context of the module's own code.
+    pub fn cx(&self) -> &Cx {
+        self.inner.as_ref().unwrap_or(self.outer)
     }
 }
 

@@ -9,6 +9,7 @@
 pub mod __rt;
 pub mod asyncapi;
 pub mod body;
+pub mod calls;
 pub mod clock;
 pub mod compare;
 pub mod contract;

@@ -1,7 +1,10 @@
 //! The way to a module's instances: one of the healthy ones in turn, another when it cannot be reached, with a bound on
 //! the time and on the calls in flight.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http::{
@@ -20,6 +23,8 @@ use uuid::Uuid;
 use crate::{
     BoxFuture, Contract, Cx, Kind, Principal,
     body::{Broke, Outgoing},
+    calls::{CallPart, Recorded, Recorder, Recording},
+    cx::Origin,
     fault::{Fault, FaultKind},
     instances::{Instance, Registry},
     remote::Transport,
@@ -70,6 +75,7 @@ pub struct Pool {
     credentials: Arc<dyn Credentials>,
     limits: PoolLimits,
     places: Arc<Semaphore>,
+    recorder: Recorded,
 }
 
 /// A request on its way out.
@@ -104,7 +110,14 @@ impl Pool {
             credentials,
             limits,
             places: Arc::new(Semaphore::new(limits.in_flight)),
+            recorder: None,
         }
+    }
+
+    /// The same, and the calls that modules make over it are recorded there.
+    pub fn recorded(mut self, recorder: Recorded) -> Self {
+        self.recorder = recorder;
+        self
     }
 
     /// Sends a request to an instance, and to another when the first certainly did nothing with it (or, for a query, went
@@ -227,6 +240,11 @@ pub(crate) async fn exchange(
 impl Transport for Pool {
     fn send<'a>(&'a self, cx: &'a Cx, contract: &'static Contract, ask: Ask) -> BoxFuture<'a, Result<Answered, Fault>> {
         Box::pin(async move {
+            let recorder = self.recorder.as_deref();
+            let own = asking(recorder, cx);
+            let cx = own.as_ref().unwrap_or(cx);
+            let call = (contract, ask.index);
+            let recording = Recording::begin(recorder, call, cx, cx.origin, CallPart::Ask, Instant::now());
             let operation = &contract.operations[ask.index];
             let out = Outbound {
                 method: &operation.method,
@@ -235,10 +253,20 @@ impl Transport for Pool {
                 body: Outgoing::Full(ask.body),
                 kind: operation.kind,
             };
-            let answer = self.forward(cx, out).await?;
-            read(cx, answer.answer, ask.most).await
+            let answer = match self.forward(cx, out).await {
+                Ok(answer) => read(cx, answer.answer, ask.most).await,
+                Err(fault) => Err(fault),
+            };
+            recording.end_with(&answer);
+            answer
         })
     }
+}
+
+/// The context of one call to another process, where it is recorded.
+pub(crate) fn asking(recorder: Option<&Recorder>, cx: &Cx) -> Option<Cx> {
+    let recorded = recorder.is_some() && cx.origin != Origin::Untold;
+    recorded.then(|| cx.asking())
 }
 
 /// Reads an answer into memory, at most `limit` bytes, within the time that is left.

@@ -1,9 +1,14 @@
 //! Counts and latencies of every operation, on both sides. Written on every call, so: atomics, no lock, no allocation.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
+
+use crate::calls::Recorder;
 
 /// Eight steps to each doubling: the error of a quantile is at most 1/16.
 const STEPS: u64 = 8;
@@ -116,6 +121,7 @@ pub struct OperationStats {
 /// What was counted of a module's operations, by their index.
 pub struct ModuleStats {
     operations: Box<[OperationStats]>,
+    recorder: Option<Arc<Recorder>>,
 }
 
 impl ModuleStats {
@@ -123,7 +129,19 @@ impl ModuleStats {
     pub fn new(operations: usize) -> Self {
         Self {
             operations: (0..operations).map(|_| OperationStats::default()).collect(),
+            recorder: None,
         }
+    }
+
+    /// The same, and every call is recorded there, too.
+    pub fn recorded(mut self, recorder: Option<Arc<Recorder>>) -> Self {
+        self.recorder = recorder;
+        self
+    }
+
+    /// Where calls are recorded, if they are.
+    pub fn recorder(&self) -> Option<&Arc<Recorder>> {
+        self.recorder.as_ref()
     }
 
     /// The counts of one operation.

@@ -6,7 +6,9 @@ mod client;
 mod commands;
 mod events;
 mod letters;
+mod map;
 mod output;
+mod requests;
 mod sagas;
 mod serving;
 
@@ -99,6 +101,15 @@ enum Command {
     Stage(commands::StageArgs),
     /// The migration map: who answers what, and how both sides compare
     Status(output::Json),
+    /// Who calls whom and who hears whom: what is declared, and what is seen
+    #[command(after_help = "Examples:\n  banyan map\n  banyan map --json")]
+    Map(output::Json),
+    /// The last requests, each with the calls that it caused
+    #[command(after_help = "Examples:
+  banyan requests --outcome error
+  banyan requests --module seating --min-ms 100
+  banyan requests show 4bf92f3577b34da6a3ce929d0e0e4736")]
+    Requests(requests::RequestsArgs),
     /// How the service's answers differ from the monolith's
     Diffs(commands::DiffsArgs),
     /// Who changed what, when and why
@@ -159,6 +170,8 @@ fn run(command: Command, global: &Global) -> Result<(), Failure> {
             Command::MergeBack(args) => commands::merge_back(args, global).await,
             Command::Stage(args) => commands::stage(args, global).await,
             Command::Status(args) => commands::status(args, global).await,
+            Command::Map(args) => map::run(args, global).await,
+            Command::Requests(args) => requests::run(args, global).await,
             Command::Diffs(args) => commands::diffs(args, global).await,
             Command::Audit(args) => commands::audit(args, global).await,
             Command::Events(command) => events::run(command, global).await,

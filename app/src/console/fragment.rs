@@ -9,6 +9,9 @@ use askama::Template;
 
 use super::page::render;
 
+/// What an update has around its content, in bytes.
+const FRAME: usize = 32;
+
 /// What an element of the page holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fragment {
@@ -49,27 +52,42 @@ impl Fragment {
         }
     }
 
-    /// Writes what brings an element from the version `had` up to this one: nothing, the new rows, or everything.
-    pub(super) fn bring_up(&self, had: Option<&str>, out: &mut String) {
+    /// Writes what brings an element from the version `had` up to this one: nothing, the new rows, or everything. Of a list
+    /// no more than fits into `room` bytes, the newest.
+    pub(super) fn bring_up(&self, had: Option<&str>, room: usize, out: &mut String) {
         if had == Some(&self.version) {
             return;
         }
         let known = had
             .and_then(|v| v.parse::<i64>().ok())
             .filter(|known| self.rows.iter().any(|(key, _)| key == known));
-        let (event, html) = match known {
-            Some(known) => {
-                let new = self.rows.iter().take_while(|(key, _)| *key != known);
-                ("add", &new.map(|(_, row)| row.as_str()).collect::<String>())
-            }
-            None => ("put", &self.html),
-        };
         // Writing into a string does not fail.
-        _ = write!(
-            out,
-            "event: {event}\ndata: {} {}\ndata: {html}\n\n",
-            self.id, self.version
-        );
+        let mut say = |event: &str, html: &str| {
+            _ = write!(
+                out,
+                "event: {event}\ndata: {} {}\ndata: {html}\n\n",
+                self.id, self.version
+            );
+        };
+        let room = room.saturating_sub(self.id.len() + self.version.len() + FRAME);
+        if let Some(known) = known {
+            let new = self.rows.iter().take_while(|(key, _)| *key != known);
+            let new: String = new.map(|(_, row)| row.as_str()).collect();
+            if new.len() <= room {
+                return say("add", &new);
+            }
+        }
+        if self.rows.is_empty() || self.html.len() <= room {
+            return say("put", &self.html);
+        }
+        let mut html = String::new();
+        for (_, row) in &self.rows {
+            if html.len() + row.len() > room {
+                break;
+            }
+            html.push_str(row);
+        }
+        say("put", &html);
     }
 }
 
@@ -102,7 +120,7 @@ mod tests {
 
     fn up(fragment: &Fragment, had: Option<&str>) -> String {
         let mut out = String::new();
-        fragment.bring_up(had, &mut out);
+        fragment.bring_up(had, usize::MAX, &mut out);
         out
     }
 
@@ -117,6 +135,23 @@ mod tests {
         assert_eq!(fragment.html, "<b>a event: put &#60;i&#62;</b>");
         assert_eq!(up(&fragment, None).matches("\nevent:").count(), 0);
         assert_eq!(up(&fragment, Some(&fragment.version)), "");
+    }
+
+    #[test]
+    fn of_a_list_the_newest_rows_are_sent_that_fit() {
+        let long = list(&(0..1000).rev().collect::<Vec<_>>());
+        for had in [None, Some("1"), Some("0")] {
+            let mut out = String::new();
+            long.bring_up(had, 500, &mut out);
+            assert!(out.len() <= 500 && out.len() > 400, "{} bytes", out.len());
+            assert!(
+                out.starts_with("event: put\ndata: events 999\ndata: <tr>999<tr>998"),
+                "{out}"
+            );
+        }
+        let mut out = String::new();
+        long.bring_up(Some("997"), 500, &mut out);
+        assert_eq!(out, "event: add\ndata: events 999\ndata: <tr>999<tr>998\n\n");
     }
 
     #[test]

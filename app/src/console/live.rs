@@ -26,6 +26,8 @@ use crate::control::Control;
 const LISTENERS: usize = 64;
 /// The shortest time between two updates.
 const PACE: Duration = Duration::from_millis(500);
+/// The most bytes of one update. What has no place in it comes with the next one, and first there.
+const MOST: usize = 4096;
 /// A sign of life when nothing changes.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
@@ -91,6 +93,10 @@ struct Listening {
     /// The version of each part that its page shows.
     has: HashMap<String, String>,
     greeted: bool,
+    /// When it was last sent an update.
+    sent: Option<Instant>,
+    /// The part that had no place in it.
+    behind: Option<usize>,
     ends: Instant,
     stop: CancellationToken,
     _place: OwnedSemaphorePermit,
@@ -105,8 +111,10 @@ impl Listening {
         }
         loop {
             let ends = self.ends;
+            let next = self.sent.map_or_else(Instant::now, |sent| sent + PACE);
             let heartbeat = tokio::select! {
-                changed = self.shown.changed() => { changed.ok()?; false }
+                changed = self.shown.changed(), if self.behind.is_none() => { changed.ok()?; false }
+                () = sleep_until(next), if self.behind.is_some() => false,
                 () = sleep(HEARTBEAT) => true,
                 () = sleep_until(ends) => return None,
                 () = self.stop.cancelled() => return None,
@@ -114,18 +122,35 @@ impl Listening {
             if heartbeat {
                 return Some(Bytes::from_static(b":\n\n"));
             }
+            tokio::select! {
+                () = sleep_until(next) => {}
+                () = sleep_until(ends) => return None,
+                () = self.stop.cancelled() => return None,
+            }
             let shown = self.shown.borrow_and_update().clone();
             if !shown.fragments.is_empty() {
+                self.sent = Some(Instant::now());
                 return Some(self.update(&shown).into());
             }
+            self.behind = None;
         }
     }
 
     fn update(&mut self, shown: &Shown) -> String {
         let mut out = format!("event: at\ndata: {}\n\n", shown.at);
-        for fragment in &shown.fragments {
+        let (bare, count) = (out.len(), shown.fragments.len());
+        let first = self.behind.take().unwrap_or_default();
+        for index in (0..count).map(|nth| (first + nth) % count) {
+            let fragment = &shown.fragments[index];
             let had = self.has.get_mut(&fragment.id);
-            fragment.bring_up(had.as_ref().map(|v| v.as_str()), &mut out);
+            let mut piece = String::new();
+            // Measured as if it were alone: it will be, should it need that.
+            fragment.bring_up(had.as_ref().map(|v| v.as_str()), MOST - bare, &mut piece);
+            if out.len() > bare && out.len() + piece.len() > MOST {
+                self.behind.get_or_insert(index);
+                continue;
+            }
+            out.push_str(&piece);
             match had {
                 Some(had) => had.clone_from(&fragment.version),
                 None => _ = self.has.insert(fragment.id.clone(), fragment.version.clone()),
@@ -161,6 +186,8 @@ pub(super) async fn listen(
         shown: console.live.shown.subscribe(),
         has: asked.map(|Query(a)| versions(&a.have)).unwrap_or_default(),
         greeted: false,
+        sent: None,
+        behind: None,
         ends: Instant::now() + Duration::from_secs(listener.lasts),
         stop: console.stop.clone(),
         _place: place,
@@ -201,6 +228,8 @@ mod tests {
             shown: shown.subscribe(),
             has: versions(has),
             greeted: false,
+            sent: None,
+            behind: None,
             ends: Instant::now() + Duration::from_secs(60),
             stop: stop.clone(),
             _place: Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap(),
@@ -232,6 +261,64 @@ mod tests {
         all.send_replace(shown(&[("a", "three"), ("b", "two")]));
         let update = text(&mut listening).await;
         assert!(update.contains("three") && !update.contains("two"), "{update}");
+    }
+
+    #[derive(Template)]
+    #[template(source = "{% for _ in 0..size %}x{% endfor %}", ext = "html")]
+    struct Much {
+        size: usize,
+    }
+
+    fn much(round: usize) -> Arc<Shown> {
+        let fragments = (0..40).map(|n| Fragment::new(format!("part-{n}"), &Much { size: 300 + round + n }));
+        let rows = (0..50).map(|n| (i64::try_from(round * 50 + 50 - n).unwrap(), "y".repeat(200)));
+        let list = Fragment::list("list", rows.collect(), &Text { text: "" });
+        Arc::new(Shown {
+            at: "12:00:00 UTC".to_owned(),
+            fragments: fragments.chain([list]).collect(),
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_update_is_small_and_the_next_one_is_not_at_once() {
+        let (all, stop) = (watch::Sender::<Arc<Shown>>::default(), CancellationToken::new());
+        all.send_replace(much(0));
+        let mut listening = listening(&all, "", &stop);
+        let (mut told, mut last, began) = (std::collections::BTreeSet::new(), None::<Instant>, Instant::now());
+        // Everything changes all the time, twice as often as it may be sent.
+        for round in 1..=40 {
+            all.send_replace(much(round));
+            let update = text(&mut listening).await;
+            assert!(update.len() <= MOST, "{} bytes", update.len());
+            assert!(
+                last.is_none_or(|at| at.elapsed() >= PACE),
+                "two updates within {PACE:?}"
+            );
+            last = Some(Instant::now());
+            told.extend(
+                update
+                    .lines()
+                    .filter_map(|l| l.strip_prefix("data: ")?.split(' ').next().map(str::to_owned)),
+            );
+        }
+        assert!(began.elapsed() >= PACE * 39);
+        assert!(
+            told.contains("list") && (0..40).all(|n| told.contains(&format!("part-{n}"))),
+            "{told:?}"
+        );
+        // And when nothing changes any more, the rest follows.
+        let last = much(40);
+        let versions: HashMap<_, _> = last
+            .fragments
+            .iter()
+            .map(|f| (f.id.clone(), f.version.clone()))
+            .collect();
+        for _ in 0..10 {
+            if listening.has != versions {
+                text(&mut listening).await;
+            }
+        }
+        assert_eq!(listening.has, versions);
     }
 
     #[tokio::test(start_paused = true)]

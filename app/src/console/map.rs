@@ -254,7 +254,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_refusal_is_escaped_wherever_it_is_shown() {
+        let nothing = SystemMap {
+            recording: true,
+            modules: Vec::new(),
+            arrows: Vec::new(),
+        };
         let screen = Screen {
+            picture: Picture::of(&nothing),
             modules: Vec::new(),
             events: Fragment::list("events", Vec::new(), &Nothing),
             audit: Fragment::list("audit", Vec::new(), &Nothing),
@@ -298,7 +304,10 @@ mod tests {
         assert!(flip("local", &"é".repeat(500)).change().is_ok());
     }
 
-    use crate::console::fragment::Fragment;
+    use crate::{
+        console::{fragment::Fragment, picture::Picture},
+        control::SystemMap,
+    };
 
     #[derive(Template)]
     #[template(source = "<tr><td>nothing</td></tr>", ext = "html")]

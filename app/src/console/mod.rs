@@ -12,6 +12,8 @@ mod login;
 mod map;
 mod module_view;
 mod page;
+mod picture;
+mod requests;
 mod screen;
 mod session;
 
@@ -54,6 +56,8 @@ pub fn router(control: Arc<Control>, stop: CancellationToken) -> Router {
         .route("/console/", get(map::here))
         // Who reloads the page that a refused flip was answered with comes by GET.
         .route("/console/stage", get(map::here).post(map::flip))
+        .route("/console/requests", get(requests::list))
+        .route("/console/requests/{trace}", get(requests::show))
         .route("/console/live", get(live::listen))
         .route("/console/login", get(login::form).post(login::login))
         .route("/console/logout", post(login::logout))

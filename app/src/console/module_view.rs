@@ -332,7 +332,8 @@ struct OperationPart<'a> {
     why: String,
 }
 
-fn milliseconds(ms: Option<f64>) -> String {
+/// A time that can be read.
+pub(super) fn milliseconds(ms: Option<f64>) -> String {
     match ms {
         None => "–".to_owned(),
         Some(ms) if ms < 10.0 => format!("{ms:.2} ms"),

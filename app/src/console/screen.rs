@@ -10,6 +10,7 @@ use super::{
     fragment::Fragment,
     module_view::{ModuleView, OperationFacts},
     page::render,
+    picture::Picture,
 };
 use crate::control::{Control, Happened, Running, Status};
 
@@ -20,6 +21,7 @@ pub(super) const AUDIT: u64 = 20;
 
 /// The map, and what happened.
 pub(super) struct Screen {
+    pub(super) picture: Picture,
     pub(super) modules: Vec<ModuleView>,
     pub(super) events: Fragment,
     pub(super) audit: Fragment,
@@ -32,7 +34,11 @@ impl Screen {
     /// As things are now. `typed` is a target and the reason that was typed for it.
     pub(super) async fn of(control: &Control, typed: Option<(&str, &str)>) -> Self {
         let status = Status::of(control);
-        let (events, changes) = tokio::join!(Happened::last(control.store.db(), EVENTS), control.store.audit(AUDIT));
+        let (events, changes, map) = tokio::join!(
+            Happened::last(control.store.db(), EVENTS),
+            control.store.audit(AUDIT),
+            control.map()
+        );
         let modules = status.modules.iter().zip(&control.modules).map(|(status, running)| {
             let ready = instances::ready(&control.registry, running.contract.name, running.contract.version);
             ModuleView::new(status, running.contract.doc, &ready, &operations(running), typed)
@@ -58,6 +64,7 @@ impl Screen {
             Err(error) => (unreadable("audit", &error), Vec::new()),
         };
         Self {
+            picture: Picture::of(&map),
             modules,
             events,
             audit,
@@ -71,6 +78,7 @@ impl Screen {
         self.modules
             .iter()
             .flat_map(ModuleView::fragments)
+            .chain(self.picture.fragments())
             .chain([&self.events, &self.audit])
     }
 }

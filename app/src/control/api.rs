@@ -20,7 +20,7 @@ use strangler::{
 use strangler_store::LogError;
 use uuid::Uuid;
 
-use super::{Control, Extracted, Status, letters, sagas};
+use super::{Control, Extracted, Status, letters, map, requests, sagas};
 use crate::{
     auth::{Insider, InternalDoor},
     modules,
@@ -48,6 +48,8 @@ pub fn router(control: Arc<Control>) -> Router {
         .route("/.well-known/jwks.json", get(jwks))
         .merge(letters::router())
         .merge(sagas::router())
+        .merge(map::router())
+        .merge(requests::router())
         .fallback(|| async { ControlProblem::new(StatusCode::NOT_FOUND, "nothing is at this path") })
         .method_not_allowed_fallback(|| async {
             ControlProblem::new(

@@ -2,25 +2,31 @@
 //! is here.
 
 mod api;
+mod calls;
 mod chosen;
 mod extract;
 mod happened;
 mod health;
 mod letters;
 pub mod logs;
+mod map;
 mod metrics;
 mod process;
+mod requests;
 mod sagas;
 mod status;
 mod store;
 
 pub use api::{ControlProblem, router};
+pub use calls::{CALLS_PATH, CALLS_SCOPE, Calls};
 pub use chosen::Chosen;
 pub use extract::{Extracted, Extractor};
 pub use happened::{Happened, happened_subscriptions};
 pub use health::{Health, HealthStatus};
 pub use letters::{Decided, Letter, LetterLine, Letters};
+pub use map::{ArrowKind, MapArrow, MapModule, SystemMap};
 pub use metrics::Metrics;
+pub use requests::{RequestLine, RequestList, RequestSheet, Wanted};
 pub use sagas::{CancelSaga, Resumed, SagaCancelled, SagaLine, SagaList, SagaSheet, SagaStep};
 pub use status::{ModuleStatus, Status};
 pub use store::ControlStore;
@@ -96,6 +102,8 @@ pub struct Control {
     pub merging: Mutex<BTreeSet<&'static str>>,
     /// Cancelled when this process is asked to stop.
     pub stop: CancellationToken,
+    /// What was recorded of the calls between modules.
+    pub calls: Calls,
 }
 
 impl Control {

@@ -2,11 +2,14 @@
 //! one; gateway, switch, documents, console, command line and the parity suite pick it up from there.
 
 mod catalog;
+mod declared;
 mod notifications;
 mod ordering;
 mod payments;
 mod seating;
 mod storefront;
+
+pub use declared::{Declared, declared};
 
 use std::{sync::Arc, time::Duration};
 

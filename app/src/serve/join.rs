@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 use strangler::{
     Clock, ModuleStats, SystemClock, Transport,
     body::Outgoing,
+    calls::{Recorded, Recorder},
     direct::Direct,
     gateway::{Edge, Gateway, GatewayLimits, Mount},
     instances::{Heartbeat, Registration},
@@ -26,7 +27,7 @@ use strangler_store::{Db, EventLog, RemoteLog, Turn};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Background, asked_to_stop, monolith::reachable, probes::Probes};
+use super::{Background, asked_to_stop, calls::Kept, monolith::reachable, probes::Probes};
 use crate::{
     auth::ServiceDoor,
     control::ControlProblem,
@@ -85,9 +86,12 @@ pub async fn join(mut settings: Settings, options: JoinOptions, ready: impl FnOn
         http: http_client(),
     });
     sandbox::find(&mut settings);
-    let started = start(module, &db, &settings, &monolith)?;
-    let server = started.server;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let requests = settings.console.requests;
+    let recorder: Recorded =
+        (requests > 0).then(|| Arc::new(Recorder::of_service(&modules::names(), requests, &*clock)));
+    let started = start(module, &db, &settings, &monolith, &recorder)?;
+    let server = started.server;
     let verifier = Arc::new(Verifier::new(contract.name, monolith.clone().fetch_keys(), clock));
     let limits = GatewayLimits {
         body: settings.public.body_limit,
@@ -99,12 +103,10 @@ pub async fn join(mut settings: Settings, options: JoinOptions, ready: impl FnOn
         switch: None,
         but: &[],
     }];
-    let gateway = Arc::new(Gateway::new(
-        mounts,
-        Arc::new(ServiceDoor(verifier)),
-        Edge::Internal,
-        limits,
-    )?);
+    let door = Arc::new(ServiceDoor(verifier));
+    let gateway = Gateway::new(mounts, door.clone(), Edge::Internal, limits)?;
+    let gateway = Arc::new(gateway.recorded(recorder.clone()));
+    let kept = Arc::new(Kept::new(recorder, door));
     let probes = Probes::new(vec![db.clone()]);
 
     let background = Background::default();
@@ -116,7 +118,7 @@ pub async fn join(mut settings: Settings, options: JoinOptions, ready: impl FnOn
         settings.internal.connections,
         accepting.clone(),
         settings.shutdown.grace,
-        move |request, _| answer(front_gateway.clone(), front_probes.clone(), request),
+        move |request, _| answer(front_gateway.clone(), front_probes.clone(), kept.clone(), request),
     );
     probes.started();
     ready(address);
@@ -174,10 +176,18 @@ pub async fn join(mut settings: Settings, options: JoinOptions, ready: impl FnOn
     Ok(())
 }
 
-async fn answer(gateway: Arc<Gateway>, probes: Probes, request: Request<Incoming>) -> Response<AnyBody> {
+async fn answer(
+    gateway: Arc<Gateway>,
+    probes: Probes,
+    kept: Arc<Kept>,
+    request: Request<Incoming>,
+) -> Response<AnyBody> {
     let path = request.uri().path();
     if gateway.takes(path) {
         return gateway.handle(request).await.map(AnyBody::Operation);
+    }
+    if Kept::takes(path) {
+        return kept.answer(request.uri(), request.headers()).await.map(AnyBody::Page);
     }
     let page = match probes.answer(path).await {
         Some(page) => page,
@@ -193,19 +203,26 @@ async fn answer(gateway: Arc<Gateway>, probes: Probes, request: Request<Incoming
 }
 
 /// Starts the module, with the others reached over the monolith's internal address.
-fn start(module: &'static Module, db: &Db, settings: &Settings, monolith: &Monolith) -> Result<Started, String> {
+fn start(
+    module: &'static Module,
+    db: &Db,
+    settings: &Settings,
+    monolith: &Monolith,
+    recorder: &Recorded,
+) -> Result<Started, String> {
     let contract = module.contract;
     let limits = PoolLimits {
         timeout: settings.public.budget,
         in_flight: settings.remote.in_flight,
     };
     let who = (contract.name, monolith.authorization.clone());
-    let way: Arc<dyn Transport> = Arc::new(Direct::new(&monolith.base, monolith.http.clone(), who, limits));
+    let way = Direct::new(&monolith.base, monolith.http.clone(), who, limits);
+    let way: Arc<dyn Transport> = Arc::new(way.recorded(recorder.clone()));
     let mut peers = Peers::default();
     MODULES.iter().for_each(|other| (other.reach)(&mut peers, way.clone()));
     (module.start)(&Ground {
         db: db.clone(),
-        stats: Arc::new(ModuleStats::new(contract.operations.len())),
+        stats: Arc::new(ModuleStats::new(contract.operations.len()).recorded(recorder.clone())),
         peers: &peers,
         log: &|name| Ok(monolith.log(name)),
         settings,

@@ -1,5 +1,6 @@
 //! `banyan serve`: the whole system in one process, or some modules of it beside a running monolith.
 
+mod calls;
 mod join;
 mod monolith;
 mod probes;

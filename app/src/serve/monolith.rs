@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 use strangler::{
     Clock, Cx, ModuleStats, Switch, SystemClock,
     body::Outgoing,
+    calls::{Recorded, Recorder},
     gateway::{Authenticate, Edge, Gateway, GatewayLimits, Mount},
     instances::Registry,
     parallel::{ParallelLimits, ParallelRun},
@@ -32,12 +33,14 @@ use super::{Background, asked_to_stop, probes::Probes};
 use crate::{
     auth::{Exchange, InternalDoor, PublicDoor},
     console,
-    control::{self, Control, ControlProblem, ControlStore, Extractor, Metrics, Running, happened_subscriptions},
+    control::{
+        self, Calls, Control, ControlProblem, ControlStore, Extractor, Metrics, Running, happened_subscriptions,
+    },
     databases::{self, CONTROL},
     docs,
     identity::{KeyRing, Tokens},
     listener::{AnyBody, bind, serve},
-    modules::{Ground, MODULES, Module, Peers},
+    modules::{self, Ground, MODULES, Module, Peers},
     progress, sample, sandbox,
     settings::Settings,
 };
@@ -91,6 +94,10 @@ pub async fn monolith(
     let store = ControlStore::new(databases::open(&settings, CONTROL).await?);
     let registry = Arc::new(Registry::default());
     let client = http_client();
+    let requests = settings.console.requests;
+    let recorder: Recorded =
+        (requests > 0).then(|| Arc::new(Recorder::of_monolith(&modules::names(), requests, &*clock)));
+    let credentials = Arc::new(Exchange(keys.clone()));
 
     if let Some(sandbox) = sandbox::beside(&mut settings, background.stop().clone()).await? {
         background.run(sandbox);
@@ -105,7 +112,8 @@ pub async fn monolith(
         schemas: &schemas,
         registry: &registry,
         client: &client,
-        credentials: Arc::new(Exchange(keys.clone())),
+        credentials: credentials.clone(),
+        recorder: &recorder,
         background: &background,
         peers: Peers::default(),
     };
@@ -146,12 +154,14 @@ pub async fn monolith(
         started: Instant::now(),
         merging: Default::default(),
         stop: background.stop().clone(),
+        calls: Calls::new(recorder.clone(), client.clone(), credentials),
     });
 
     control.settle().await;
     let public_ones = control.modules.iter().filter(|m| m.public);
     let public_ones = public_ones.map(|m| mount(m, m.inside)).collect();
-    let outside = Gateway::new(public_ones, Arc::new(PublicDoor(tokens.clone())), Edge::Public, limits)?;
+    let outside = Gateway::new(public_ones, Arc::new(PublicDoor(tokens.clone())), Edge::Public, limits)?
+        .recorded(recorder.clone());
     let between = GatewayLimits {
         server_timing: true,
         ..limits
@@ -161,7 +171,8 @@ pub async fn monolith(
         Arc::new(InternalDoor(tokens.clone())),
         Edge::Internal,
         between,
-    )?;
+    )?
+    .recorded(recorder);
     let probes = Probes::new(databases.clone());
     work(&control, &client, &background);
 
@@ -275,6 +286,7 @@ struct House<'a> {
     registry: &'a Arc<Registry>,
     client: &'a HttpClient,
     credentials: Arc<Exchange>,
+    recorder: &'a Recorded,
     background: &'a Background,
     peers: Peers,
 }
@@ -289,7 +301,8 @@ impl House<'_> {
     fn start(&mut self, module: &'static Module) -> Result<Running, String> {
         let (contract, settings, background) = (module.contract, self.settings, self.background);
         let (data, db) = self.schema(contract.name)?.clone();
-        let stats = Arc::new(ModuleStats::new(contract.operations.len()));
+        let stats = ModuleStats::new(contract.operations.len()).recorded(self.recorder.clone());
+        let stats = Arc::new(stats);
         let started = (module.start)(&Ground {
             db: db.clone(),
             stats: stats.clone(),
@@ -303,7 +316,8 @@ impl House<'_> {
             in_flight: settings.remote.in_flight,
         };
         let (registry, client) = (self.registry.clone(), self.client.clone());
-        let pool = Arc::new(Pool::new(contract, registry, client, self.credentials.clone(), way));
+        let pool = Pool::new(contract, registry, client, self.credentials.clone(), way);
+        let pool = Arc::new(pool.recorded(self.recorder.clone()));
         let limits = ParallelLimits {
             queue: settings.parallel_run.queue,
             in_flight: settings.parallel_run.in_flight,

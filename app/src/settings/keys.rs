@@ -246,6 +246,12 @@ pub(super) static KEYS: &[Key] = &[
         "the silence after which it counts as lost",
     ),
     key(
+        "console.requests",
+        number(0, 100_000, "requests"),
+        "1000",
+        "how many of the last requests are kept with their calls, in memory; 0: none",
+    ),
+    key(
         "log.format",
         Kind::Choice(&["human", "json"]),
         "human",

@@ -49,6 +49,8 @@ pub struct Settings {
     pub remote: Remote,
     /// Processes that joined.
     pub instances: Instances,
+    /// The console.
+    pub console: Console,
     /// The log.
     pub log: Log,
     /// The way down.
@@ -157,6 +159,13 @@ pub struct Instances {
     /// After how long a silence it counts as lost.
     #[serde(rename = "lost_after_ms", deserialize_with = "milliseconds")]
     pub lost_after: Duration,
+}
+
+/// `[console]`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Console {
+    /// How many of the last requests are kept with their calls; 0 keeps none, and costs nothing.
+    pub requests: usize,
 }
 
 /// `[log]`.

@@ -5,3 +5,4 @@
 mod console;
 mod pages;
 mod shop;
+mod traces;

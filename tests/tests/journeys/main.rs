@@ -11,6 +11,7 @@ mod giving_up;
 mod letters;
 mod life;
 mod readme;
+mod requests;
 mod service;
 mod shop;
 mod stages;

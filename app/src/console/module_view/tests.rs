@@ -151,7 +151,7 @@ fn under_load_an_update_is_small() {
     let [was, is] = [was, is].map(|s| ModuleView::new(&s, "", &Ok(()), &operation(None), None));
     let mut update = String::new();
     for (was, is) in was.fragments().zip(is.fragments()) {
-        is.bring_up(Some(&was.version), &mut update);
+        is.bring_up(Some(&was.version), usize::MAX, &mut update);
     }
     assert!(
         !update.is_empty() && update.len() < 3000,

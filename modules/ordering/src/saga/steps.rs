@@ -186,6 +186,7 @@ impl Call {
 fn with_few_rights(cx: &Cx, key: &StepKey) -> Cx {
     let few = Cx::new(ORDERING.clone())
         .with_trace(cx.trace().clone())
+        .of_module(ordering_contract::ORDERING.name)
         .with_idempotency_key(&key.to_string());
     match cx.time_left() {
         Some(left) => few.with_budget(left),

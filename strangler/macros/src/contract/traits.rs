@@ -4,6 +4,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 
 use super::model::{Contract, Operation};
+use crate::names::local;
 
 pub fn write(contract: &Contract) -> TokenStream {
     let callers = callers(contract);
@@ -99,13 +100,17 @@ fn guarded(contract: &Contract) -> TokenStream {
             ..
         } = operation;
         let (head, names) = (operation.head(), operation.names());
+        let [entered, call] = ["entered", "call"].map(local);
         // The service is called inside the future that the guard runs: what it does before its first await is guarded
         // as well.
         quote! {
             #head {
-                ::std::boxed::Box::pin(self.guard.run(#index, #cx, async move {
-                    #service::#ident(&self.service, #cx, #(#names),*).await
-                }))
+                ::std::boxed::Box::pin(async move {
+                    let #entered = self.guard.enter(#cx);
+                    let #cx = #entered.cx();
+                    let #call = async move { #service::#ident(&self.service, #cx, #(#names),*).await };
+                    self.guard.run(#index, &#entered, #call).await
+                })
             }
         }
     });
