@@ -5,10 +5,11 @@ use std::sync::Arc;
 use catalog::CatalogModule;
 use catalog_contract::{CATALOG, CatalogServer, CatalogService};
 
-use super::{Module, Started};
+use super::{Module, ModuleKind, Started};
 
 pub(super) const MODULE: Module = Module {
     contract: &CATALOG,
+    kind: ModuleKind::Data,
     public: true,
     inside: &[],
     acts: &[],

@@ -18,10 +18,55 @@ use tokio_util::sync::CancellationToken;
 
 use crate::settings::Settings;
 
+/// What a module is for, which decides whom it may call. Its manifest says the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModuleKind {
+    /// Owns one domain's state.
+    Data,
+    /// A business process over several domains.
+    Process,
+    /// One call over several processes.
+    Aggregator,
+    /// Stands in front of a third party.
+    Translation,
+    /// A read model that is fed by events.
+    Query,
+    /// Shaped for one kind of client.
+    Edge,
+}
+
+impl ModuleKind {
+    /// As manifests write it: `data`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Data => "data",
+            Self::Process => "process",
+            Self::Aggregator => "aggregator",
+            Self::Translation => "translation",
+            Self::Query => "query",
+            Self::Edge => "edge",
+        }
+    }
+
+    /// What it is for, in a sentence.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Data => "It owns one domain’s state, calls nobody and listens to events.",
+            Self::Process => "It is a business process over several domains, and owns its own progress only.",
+            Self::Aggregator => "It answers in one call what several processes know.",
+            Self::Translation => "It stands in front of a third party.",
+            Self::Query => "It is a read model that is fed by events.",
+            Self::Edge => "It is shaped for one kind of client.",
+        }
+    }
+}
+
 /// One module.
 pub struct Module {
     /// Its contract; also its name and its schema's.
     pub contract: &'static Contract,
+    /// What it is for.
+    pub kind: ModuleKind,
     /// Whether the public address serves it; if not, only other modules may call it.
     pub public: bool,
     /// The operations that only other modules may call all the same, by id.
@@ -143,4 +188,20 @@ where
             }
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_as_the_manifest_says() {
+        for module in MODULES {
+            let name = module.contract.name;
+            let manifest = format!("{}/../modules/{name}/Cargo.toml", env!("CARGO_MANIFEST_DIR"));
+            let manifest = std::fs::read_to_string(manifest).unwrap();
+            let line = format!("kind = \"{}\"", module.kind.name());
+            assert!(manifest.contains(&line), "{name}: {line}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ use notifications::{
 };
 use notifications_contract::{NOTIFICATIONS, NotificationsServer, NotificationsService};
 
-use super::{Module, Started, Work, hears, repeats};
+use super::{Module, ModuleKind, Started, Work, hears, repeats};
 use crate::settings::Settings;
 
 /// Where mails are written when no server is set, in the data folder.
@@ -22,6 +22,7 @@ const SWEEP: Duration = Duration::from_secs(600);
 
 pub(super) const MODULE: Module = Module {
     contract: &NOTIFICATIONS,
+    kind: ModuleKind::Translation,
     public: false,
     inside: &[],
     acts: &[],

@@ -6,10 +6,11 @@ use ordering::{OrderingModule, sagas};
 use ordering_contract::{ORDERING, OrderingClient, OrderingServer, OrderingService, OrderingSwitch};
 use strangler::ModuleStats;
 
-use super::{Module, Started, Work};
+use super::{Module, ModuleKind, Started, Work};
 
 pub(super) const MODULE: Module = Module {
     contract: &ORDERING,
+    kind: ModuleKind::Process,
     public: true,
     inside: &[],
     acts: &["seating:hold", "seating:sell", "payments:charge"],

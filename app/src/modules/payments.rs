@@ -6,10 +6,11 @@ use payments::{HttpProvider, PaymentsModule};
 use payments_contract::{PAYMENTS, PaymentsClient, PaymentsServer, PaymentsService, PaymentsSwitch};
 use strangler::ModuleStats;
 
-use super::{Module, Started};
+use super::{Module, ModuleKind, Started};
 
 pub(super) const MODULE: Module = Module {
     contract: &PAYMENTS,
+    kind: ModuleKind::Translation,
     public: false,
     inside: &[],
     acts: &[],

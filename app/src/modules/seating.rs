@@ -6,13 +6,14 @@ use seating::{SeatingModule, subscriptions, sweep};
 use seating_contract::{SEATING, SeatingClient, SeatingServer, SeatingService, SeatingSwitch};
 use strangler::ModuleStats;
 
-use super::{Module, Started, hears, repeats};
+use super::{Module, ModuleKind, Started, hears, repeats};
 
 /// How often holds are looked at whose time is up. Their seats are free before.
 const SWEEP: Duration = Duration::from_secs(5);
 
 pub(super) const MODULE: Module = Module {
     contract: &SEATING,
+    kind: ModuleKind::Data,
     public: true,
     // Steps of an order: done by hand, they would part the seats from the money.
     inside: &["seating.commit", "seating.assign", "seating.unassign"],

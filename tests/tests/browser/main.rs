@@ -3,4 +3,6 @@
 //! tests say that they are skipped.
 
 mod console;
+mod deeds;
 mod pages;
+mod trouble;
