@@ -35,6 +35,21 @@ pub enum DifferenceKind {
     Status,
 }
 
+impl DifferenceKind {
+    /// Its name, as it is written: `value`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Value => "value",
+            Self::Type => "type",
+            Self::Missing => "missing",
+            Self::Extra => "extra",
+            Self::Order => "order",
+            Self::Length => "length",
+            Self::Status => "status",
+        }
+    }
+}
+
 /// At most this many differences of one comparison are told apart.
 const MOST: usize = 64;
 

@@ -171,12 +171,35 @@ pub struct Example {
     pub remote: Value,
     /// The trace of the call that was compared.
     pub trace_id: String,
+    /// Both answers as a whole; `None` when they are too large to be kept. They are asked for one by one.
+    #[serde(skip)]
+    pub answers: Option<Arc<Answers>>,
+}
+
+/// Both sides' answers to one call.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Answers {
+    /// The monolith's.
+    pub local: Answer,
+    /// The service's.
+    pub remote: Answer,
+}
+
+/// One side's answer, as far as it is compared.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body; `null` when it is empty.
+    pub body: Value,
 }
 
 /// How many groups a module may have; a new one beyond that is counted as a mismatch and not shown.
 const GROUPS: usize = 200;
 /// The longest text of an example's value.
 const EXAMPLE: usize = 4096;
+/// The longest text of both answers that are kept whole.
+const WHOLE: usize = 16 << 10;
 
 type Make = Box<dyn FnOnce() -> (Result<Ask, Fault>, Answered) + Send>;
 
@@ -386,7 +409,7 @@ async fn compare(shared: &Shared, job: Job, service: &dyn Transport, monolith: &
     if found.is_empty() {
         return Verdict::Inconclusive;
     }
-    shared.note(job.index, found, &cx);
+    shared.note(job.index, found, &cx, whole(local, remote));
     Verdict::Mismatch
 }
 
@@ -476,7 +499,7 @@ impl Shared {
         self.groups.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    fn note(&self, index: usize, found: Vec<Difference>, cx: &Cx) {
+    fn note(&self, index: usize, found: Vec<Difference>, cx: &Cx, answers: Option<Arc<Answers>>) {
         let (now, operation) = (self.clock.now(), self.contract.operations[index].id);
         let mut groups = self.groups();
         for Difference {
@@ -494,6 +517,7 @@ impl Shared {
                 local: cut(local),
                 remote: cut(remote),
                 trace_id: cx.trace().id().to_string(),
+                answers: answers.clone(),
             };
             groups
                 .entry(key)
@@ -513,6 +537,20 @@ impl Shared {
                 });
         }
     }
+}
+
+/// Both answers, unless they are too large to be kept.
+fn whole(local: Side, remote: Side) -> Option<Arc<Answers>> {
+    let answer = |side: Side| Answer {
+        status: side.status,
+        body: side.body,
+    };
+    let answers = Answers {
+        local: answer(local),
+        remote: answer(remote),
+    };
+    let length = answers.local.body.to_string().len() + answers.remote.body.to_string().len();
+    (length <= WHOLE).then(|| Arc::new(answers))
 }
 
 /// A value whose text is within the bound of an example.

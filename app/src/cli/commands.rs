@@ -1,5 +1,6 @@
 //! The commands that ask a running system, and those that need none.
 
+use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -8,11 +9,12 @@ use strangler::routes::{AuditEntry, Change, Fallback, Stage};
 use super::{
     Failure, Global,
     client::Client,
+    letters::{more, part},
     output::{self, Json, printable},
     settings,
 };
 use crate::{
-    control::{Health, ModuleStatus, Status},
+    control::{AuditPage, Health, ModuleStatus, Status},
     databases::{self, CONTROL, Worker},
     docs,
     modules::{self, MODULES},
@@ -22,6 +24,9 @@ use crate::{
 pub(super) struct ModuleArgs {
     /// The module
     module: String,
+    /// Why, for the audit trail
+    #[arg(long)]
+    why: Option<String>,
     #[command(flatten)]
     output: Json,
 }
@@ -57,6 +62,15 @@ pub(super) struct StageArgs {
 pub(super) struct DiffsArgs {
     /// The module
     module: String,
+    /// Only those of this operation, such as catalog.show
+    #[arg(long)]
+    operation: Option<String>,
+    /// Only those at this place of the answer, such as /prices/0/price/amount
+    #[arg(long)]
+    path: Option<String>,
+    /// Only those of this kind; with operation and path, both answers are printed
+    #[arg(long)]
+    kind: Option<String>,
     #[command(flatten)]
     output: Json,
 }
@@ -66,6 +80,21 @@ pub(super) struct AuditArgs {
     /// How many lines at most, the newest
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=1000))]
     limit: u64,
+    /// Only lines whose target has this in it: a module, an operation, a dead letter, a saga
+    #[arg(long)]
+    target: Option<String>,
+    /// Only what this person did
+    #[arg(long)]
+    by: Option<String>,
+    /// Only lines of then or later, such as 2026-11-01T00:00:00Z
+    #[arg(long, value_name = "TIME")]
+    since: Option<DateTime<Utc>>,
+    /// Only lines of then or earlier
+    #[arg(long, value_name = "TIME")]
+    until: Option<DateTime<Utc>>,
+    /// Go on to older lines where a list ended: the `next` it answered
+    #[arg(long)]
+    cursor: Option<String>,
     #[command(flatten)]
     output: Json,
 }
@@ -105,7 +134,10 @@ pub(super) enum ConfigCommand {
 pub(super) async fn extract(args: ModuleArgs, global: &Global) -> Result<(), Failure> {
     modules::find(&args.module).map_err(Failure::Usage)?;
     let started: Value = Client::find(global)?
-        .post(&format!("/control/v1/modules/{}/extract", args.module), &json!({}))
+        .post(
+            &format!("/control/v1/modules/{}/extract", args.module),
+            &json!({"why": args.why}),
+        )
         .await?;
     if args.output.json {
         return output::json(&started);
@@ -244,13 +276,15 @@ fn waiting(health: &Health) -> [String; 5] {
 #[derive(Deserialize, Serialize)]
 struct Groups {
     groups: Vec<Value>,
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    answers: Value,
 }
 
 pub(super) async fn diffs(args: DiffsArgs, global: &Global) -> Result<(), Failure> {
     modules::find(&args.module).map_err(Failure::Usage)?;
-    let answer: Groups = Client::find(global)?
-        .get(&format!("/control/v1/modules/{}/diffs", args.module))
-        .await?;
+    let asked = [("operation", args.operation), ("path", args.path), ("kind", args.kind)];
+    let path = with_query(format!("/control/v1/modules/{}/diffs", args.module), asked);
+    let answer: Groups = Client::find(global)?.get(&path).await?;
     if args.output.json {
         return output::json(&answer);
     }
@@ -284,23 +318,43 @@ pub(super) async fn diffs(args: DiffsArgs, global: &Global) -> Result<(), Failur
             text(&example["trace_id"]),
         ]);
     }
-    output::table(&rows)
+    output::table(&rows)?;
+    for side in ["local", "remote"] {
+        let (status, body) = (&answer.answers[side]["status"], &answer.answers[side]["body"]);
+        if !status.is_null() {
+            let body = serde_json::to_string_pretty(body).map_err(|e| Failure::Failed(e.to_string()))?;
+            output::text(&format!("\n{side} answered {status}:\n{body}\n"))?;
+        }
+    }
+    Ok(())
 }
 
-#[derive(Deserialize, Serialize)]
-struct Entries {
-    entries: Vec<AuditEntry>,
+/// A path with these parts of a query, where they are given.
+fn with_query<const N: usize>(path: String, asked: [(&str, Option<String>); N]) -> String {
+    let given = asked.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    let query: Vec<_> = given.map(|(name, value)| format!("{name}={}", part(&value))).collect();
+    if query.is_empty() {
+        return path;
+    }
+    format!("{path}?{}", query.join("&"))
 }
 
 pub(super) async fn audit(args: AuditArgs, global: &Global) -> Result<(), Failure> {
-    let answer: Entries = Client::find(global)?
-        .get(&format!("/control/v1/audit?limit={}", args.limit))
-        .await?;
+    let asked = [
+        ("limit", Some(args.limit.to_string())),
+        ("target", args.target),
+        ("by", args.by),
+        ("since", args.since.map(|at| at.to_rfc3339())),
+        ("until", args.until.map(|at| at.to_rfc3339())),
+        ("cursor", args.cursor),
+    ];
+    let path = with_query("/control/v1/audit".to_owned(), asked);
+    let answer: AuditPage = Client::find(global)?.get(&path).await?;
     if args.output.json {
         return output::json(&answer);
     }
     if answer.entries.is_empty() {
-        output::message("nothing was changed yet; `banyan stage` changes a stage");
+        output::message("no such change; `banyan stage` changes a stage");
         return Ok(());
     }
     let mut rows = vec![["AT", "BY", "TARGET", "FROM", "TO", "WHY"].map(str::to_owned).to_vec()];
@@ -308,7 +362,9 @@ pub(super) async fn audit(args: AuditArgs, global: &Global) -> Result<(), Failur
         let at = e.at.format("%Y-%m-%d %H:%M:%SZ").to_string();
         rows.push(vec![at, e.by, e.target, e.from, e.to, e.why.unwrap_or_default()]);
     }
-    output::table(&rows)
+    output::table(&rows)?;
+    more(answer.next.as_deref());
+    Ok(())
 }
 
 pub(super) fn openapi(args: OpenapiArgs) -> Result<(), Failure> {

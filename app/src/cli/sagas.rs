@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{
     Failure, Global,
     client::Client,
-    letters::{part, short, time},
+    letters::{more, part, short, time},
     output::{self, Json, printable},
 };
 use crate::control::{CancelSaga, Chosen, Resumed, SagaCancelled, SagaList, SagaSheet};
@@ -37,12 +37,15 @@ pub(super) struct ListArgs {
     /// Only those of this module
     #[arg(long)]
     module: Option<String>,
-    /// Only those of this status: stuck, running, compensating, done, undone or abandoned
+    /// Only those of this status: stuck, running, compensating, done, undone or abandoned; or all, or late
     #[arg(long)]
     status: Option<String>,
     /// How many at most
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1000))]
     limit: u64,
+    /// Go on where a list ended: the `next` it answered
+    #[arg(long)]
+    cursor: Option<String>,
     #[command(flatten)]
     output: Json,
 }
@@ -98,7 +101,11 @@ pub(super) async fn run(command: SagasCommand, global: &Global) -> Result<(), Fa
 
 async fn list(args: ListArgs, global: &Global) -> Result<(), Failure> {
     let mut path = format!("/control/v1/sagas?limit={}", args.limit);
-    for (name, value) in [("module", &args.module), ("status", &args.status)] {
+    for (name, value) in [
+        ("module", &args.module),
+        ("status", &args.status),
+        ("cursor", &args.cursor),
+    ] {
         if let Some(value) = value {
             path.push_str(&format!("&{name}={}", part(value)));
         }
@@ -114,6 +121,7 @@ async fn list(args: ListArgs, global: &Global) -> Result<(), Failure> {
         );
         return Ok(());
     }
+    let next = list.next;
     let head = [
         "MODULE", "ID", "KIND", "STATUS", "STEP", "TRIED", "DEADLINE", "CHANGED", "REASON",
     ];
@@ -137,7 +145,9 @@ async fn list(args: ListArgs, global: &Global) -> Result<(), Failure> {
                 .map_or_else(String::new, |reason| short(&reason.to_string())),
         ]);
     }
-    output::table(&rows)
+    output::table(&rows)?;
+    more(next.as_deref());
+    Ok(())
 }
 
 async fn show(args: ShowArgs, global: &Global) -> Result<(), Failure> {

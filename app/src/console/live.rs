@@ -3,7 +3,15 @@
 //! One task renders, for everybody who listens, and rests when nobody does. A listener says what its page shows and is
 //! brought up from there, so a stream that was cut costs no more than what changed meanwhile.
 
-use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use axum::{
     body::{Body, Bytes},
@@ -19,7 +27,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Console, fragment::Fragment, screen::Screen, session::Listener};
+use super::{Console, fragment::Fragment, page, screen::Screen, session::Listener, waiting};
 use crate::control::Control;
 
 /// How many may listen at once.
@@ -28,6 +36,8 @@ const LISTENERS: usize = 64;
 const PACE: Duration = Duration::from_millis(500);
 /// The most bytes of one update. What has no place in it comes with the next one, and first there.
 const MOST: usize = 4096;
+/// The shortest time between two questions to the databases.
+const LOOK: Duration = Duration::from_secs(2);
 /// A sign of life when nothing changes.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
@@ -43,6 +53,8 @@ pub(super) struct Live {
     shown: watch::Sender<Arc<Shown>>,
     wake: Arc<Notify>,
     places: Arc<Semaphore>,
+    /// How many listen to what only databases know.
+    asking: Arc<AtomicUsize>,
 }
 
 impl Live {
@@ -52,11 +64,12 @@ impl Live {
             shown: watch::Sender::default(),
             wake: Arc::default(),
             places: Arc::new(Semaphore::new(LISTENERS)),
+            asking: Arc::default(),
         };
-        let (shown, wake) = (live.shown.clone(), live.wake.clone());
+        let (shown, wake, asking) = (live.shown.clone(), live.wake.clone(), live.asking.clone());
         tokio::spawn(async move {
             tokio::select! {
-                () = produce(&control, &shown, &wake) => {}
+                () = produce(&control, &shown, &wake, &asking) => {}
                 () = stop.cancelled() => {}
             }
         });
@@ -64,15 +77,20 @@ impl Live {
     }
 }
 
-async fn produce(control: &Control, shown: &watch::Sender<Arc<Shown>>, wake: &Notify) {
+async fn produce(control: &Control, shown: &watch::Sender<Arc<Shown>>, wake: &Notify, asking: &AtomicUsize) {
+    let mut waiting = Waiting::default();
     loop {
         if shown.receiver_count() == 0 {
             shown.send_replace(Arc::default());
+            waiting = Waiting::default();
             wake.notified().await;
             continue;
         }
         let screen = Screen::of(control, None).await;
-        let fragments: Vec<_> = screen.fragments().cloned().collect();
+        if asking.load(Relaxed) > 0 {
+            waiting.look(control).await;
+        }
+        let fragments: Vec<_> = screen.fragments().chain(&waiting.fragments).cloned().collect();
         shown.send_if_modified(|shown| {
             let changed = shown.fragments != fragments;
             if changed {
@@ -87,11 +105,45 @@ async fn produce(control: &Control, shown: &watch::Sender<Arc<Shown>>, wake: &No
     }
 }
 
+/// What databases say of what waits in them. They are asked every now and then only.
+#[derive(Default)]
+struct Waiting {
+    asked: Option<Instant>,
+    fragments: Vec<Fragment>,
+}
+
+impl Waiting {
+    async fn look(&mut self, control: &Control) {
+        if self.asked.is_none_or(|asked| asked.elapsed() >= LOOK) {
+            self.fragments = waiting::fragments(control).await;
+            self.asked = Some(Instant::now());
+        }
+    }
+}
+
+/// Counted as long as it is there.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Relaxed);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
 /// One listener's stream.
 struct Listening {
     shown: watch::Receiver<Arc<Shown>>,
     /// The version of each part that its page shows.
     has: HashMap<String, String>,
+    /// Whether it said of none.
+    everything: bool,
     greeted: bool,
     /// When it was last sent an update.
     sent: Option<Instant>,
@@ -100,14 +152,17 @@ struct Listening {
     ends: Instant,
     stop: CancellationToken,
     _place: OwnedSemaphorePermit,
+    _asking: Option<Counted>,
 }
 
 impl Listening {
-    /// The next piece of the stream; `None` at its end.
+    /// The next piece of the stream; `None` at its end. The first one says which server this is.
     async fn next(&mut self) -> Option<Bytes> {
         if !self.greeted {
             self.greeted = true;
             self.shown.mark_changed();
+            let page::Server { id, at } = page::server();
+            return Some(format!("event: server\ndata: {id} {at}\n\n").into());
         }
         loop {
             let ends = self.ends;
@@ -142,6 +197,10 @@ impl Listening {
         let first = self.behind.take().unwrap_or_default();
         for index in (0..count).map(|nth| (first + nth) % count) {
             let fragment = &shown.fragments[index];
+            // A page is told of what it has; one that says nothing of itself, of everything.
+            if !self.everything && !self.has.contains_key(&fragment.id) {
+                continue;
+            }
             let had = self.has.get_mut(&fragment.id);
             let mut piece = String::new();
             // Measured as if it were alone: it will be, should it need that.
@@ -182,9 +241,13 @@ pub(super) async fn listen(
         let why = format!("{LISTENERS} pages are live already; close one, or reload this one by hand.\n");
         return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "10")], why).into_response();
     };
+    let has = asked.map(|Query(a)| versions(&a.have)).unwrap_or_default();
+    let asks = has.is_empty() || has.keys().any(|id| waiting::is_asked(id));
     let listening = Listening {
         shown: console.live.shown.subscribe(),
-        has: asked.map(|Query(a)| versions(&a.have)).unwrap_or_default(),
+        everything: has.is_empty(),
+        has,
+        _asking: asks.then(|| Counted::new(&console.live.asking)),
         greeted: false,
         sent: None,
         behind: None,
@@ -227,6 +290,8 @@ mod tests {
         Listening {
             shown: shown.subscribe(),
             has: versions(has),
+            everything: has.is_empty(),
+            _asking: None,
             greeted: false,
             sent: None,
             behind: None,
@@ -246,6 +311,12 @@ mod tests {
         let first = shown(&[("a", "one"), ("b", "two")]);
         let has = format!("a:{},b:0,nonsense", first.fragments[0].version);
         let mut listening = listening(&all, &has, &stop);
+        let greeting = text(&mut listening).await;
+        let server = page::server();
+        assert_eq!(
+            greeting,
+            format!("event: server\ndata: {} {}\n\n", server.id, server.at)
+        );
         assert_eq!(
             text(&mut listening).await,
             ":\n\n",
@@ -326,8 +397,10 @@ mod tests {
         let (all, stop) = (watch::Sender::<Arc<Shown>>::default(), CancellationToken::new());
         let mut short = listening(&all, "", &stop);
         short.ends = Instant::now() + Duration::from_secs(1);
+        short.greeted = true;
         assert!(short.next().await.is_none(), "the session is over");
         let mut long = listening(&all, "", &stop);
+        long.greeted = true;
         stop.cancel();
         assert!(long.next().await.is_none(), "the process ends");
     }

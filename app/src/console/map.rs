@@ -33,16 +33,16 @@ struct MapPage {
 
 /// What became of a flip, shown at the module that it was for.
 #[derive(Debug, PartialEq, Eq)]
-struct Outcome {
+pub(super) struct Outcome {
     target: String,
-    sentence: String,
+    pub(super) sentence: String,
     refused: bool,
 }
 
 impl Outcome {
     /// The last change of this target, as the audit trail has it: an address that somebody made up shows nothing that
     /// is not so.
-    fn of(target: &str, changes: &[AuditEntry]) -> Option<Self> {
+    pub(super) fn of(target: &str, changes: &[AuditEntry]) -> Option<Self> {
         let entry = changes.iter().find(|c| c.target == target)?;
         let (from, to, at) = (&entry.from, &entry.to, entry.at.format("%H:%M:%S UTC"));
         let to = if to == "inherit" { "its module’s stage" } else { to };
@@ -117,7 +117,7 @@ pub(super) async fn show(
     page(
         StatusCode::OK,
         &MapPage {
-            frame: Frame::signed_in(),
+            frame: Frame::at("/console"),
             screen,
             outcome,
         },
@@ -138,7 +138,7 @@ pub(super) struct Flip {
 }
 
 impl Flip {
-    fn change(&self) -> Result<Change, Refusal> {
+    pub(super) fn change(&self) -> Result<Change, Refusal> {
         let stage = match self.stage.as_str() {
             "inherit" => None,
             stage => Some(stage.parse::<Stage>().map_err(Refusal::Wrong)?),
@@ -173,7 +173,7 @@ pub(super) async fn flip(
             return page(
                 rejection.status(),
                 &MapPage {
-                    frame: Frame::signed_in(),
+                    frame: Frame::at("/console"),
                     screen,
                     outcome: Some(refused),
                 },
@@ -198,7 +198,7 @@ pub(super) async fn flip(
     page(
         status,
         &MapPage {
-            frame: Frame::signed_in(),
+            frame: Frame::at("/console"),
             screen,
             outcome,
         },
@@ -271,7 +271,7 @@ mod tests {
         let answer = page(
             StatusCode::CONFLICT,
             &MapPage {
-                frame: Frame::signed_in(),
+                frame: Frame::at("/console"),
                 screen,
                 outcome,
             },

@@ -1,18 +1,58 @@
 //! What all pages share: the frame, and the page that says one sentence.
 
+use std::sync::LazyLock;
+
 use askama::Template;
 use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
+use chrono::{DateTime, Utc};
+use strangler::{Clock, SystemClock};
 
-use super::{assets, session::SignedIn};
+use super::{assets, screen::clock_time, session::SignedIn};
+
+/// The console's pages, as its navigation has them.
+pub(super) const NAV: [(&str, &str); 6] = [
+    ("/console", "Map"),
+    ("/console/requests", "Requests"),
+    ("/console/parallel-run", "Parallel run"),
+    ("/console/messages", "Messages"),
+    ("/console/sagas", "Sagas"),
+    ("/console/audit", "Audit"),
+];
+
+/// This process, as a page that outlives it tells it from the next one.
+pub(super) struct Server {
+    /// Drawn at its start.
+    pub(super) id: String,
+    /// When that was.
+    pub(super) at: String,
+}
+
+static SERVER: LazyLock<Server> = LazyLock::new(|| Server {
+    id: format!("{:016x}", rand::random::<u64>()),
+    at: clock_time(SystemClock.now()),
+});
+
+/// This process. The console asks at its start, so that this is when the process began to show pages.
+pub(super) fn server() -> &'static Server {
+    &SERVER
+}
 
 /// What surrounds a page.
 pub(super) struct Frame {
     pub(super) css: &'static str,
     pub(super) js: &'static str,
     pub(super) signed_in: bool,
+    /// Which server answered.
+    pub(super) server: &'static str,
+    /// The address in the navigation that it belongs to.
+    pub(super) here: &'static str,
+    /// Whether it is that page itself, and not one below it.
+    pub(super) exactly: bool,
+    /// As of when its figures are, when they are kept up to date.
+    pub(super) at: Option<String>,
 }
 
 impl Frame {
@@ -21,6 +61,10 @@ impl Frame {
             css: assets::css(),
             js: assets::js(),
             signed_in: true,
+            server: &server().id,
+            here: "",
+            exactly: false,
+            at: None,
         }
     }
 
@@ -28,6 +72,31 @@ impl Frame {
         Self {
             signed_in: false,
             ..Self::signed_in()
+        }
+    }
+
+    /// Of the page at this address of the navigation.
+    pub(super) fn at(here: &'static str) -> Self {
+        Self {
+            here,
+            exactly: true,
+            ..Self::signed_in()
+        }
+    }
+
+    /// Of a page below it.
+    pub(super) fn below(here: &'static str) -> Self {
+        Self {
+            here,
+            ..Self::signed_in()
+        }
+    }
+
+    /// Whose figures are kept up to date from now on.
+    pub(super) fn live(self, now: DateTime<Utc>) -> Self {
+        Self {
+            at: Some(clock_time(now)),
+            ..self
         }
     }
 }
@@ -72,6 +141,11 @@ pub(super) fn message(status: StatusCode, title: &str, sentence: &str) -> Respon
 
 /// Any path under `/console` that is none; those who are not signed in do not learn which those are.
 pub(super) async fn nothing_here(_: SignedIn) -> Response {
+    nothing()
+}
+
+/// The page that says that nothing is there.
+pub(super) fn nothing() -> Response {
     message(
         StatusCode::NOT_FOUND,
         "Nothing is here",

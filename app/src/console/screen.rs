@@ -83,7 +83,7 @@ impl Screen {
     }
 }
 
-fn operations(running: &Running) -> Vec<OperationFacts> {
+pub(super) fn operations(running: &Running) -> Vec<OperationFacts> {
     let (routes, stats) = (running.switch.routes().all(), running.switch.stats());
     let facts = |(index, o): (usize, &'static strangler::Operation)| {
         let counted = stats.operation(index);
@@ -100,23 +100,23 @@ fn operations(running: &Running) -> Vec<OperationFacts> {
 }
 
 /// `12:03:04 UTC`.
-fn clock_time(at: DateTime<Utc>) -> String {
+pub(super) fn clock_time(at: DateTime<Utc>) -> String {
     at.format("%H:%M:%S UTC").to_string()
 }
 
 /// A moment, for people and for machines.
-struct Moment(DateTime<Utc>);
+pub(super) struct Moment(pub(super) DateTime<Utc>);
 
 impl Moment {
-    fn exact(&self) -> String {
+    pub(super) fn exact(&self) -> String {
         self.0.to_rfc3339_opts(SecondsFormat::Millis, true)
     }
 
-    fn day(&self) -> String {
+    pub(super) fn day(&self) -> String {
         self.0.format("%Y-%m-%d").to_string()
     }
 
-    fn time(&self) -> String {
+    pub(super) fn time(&self) -> String {
         self.0.format("%H:%M:%S").to_string()
     }
 }
@@ -137,8 +137,8 @@ struct AuditRow<'a> {
 
 #[derive(Template)]
 #[template(path = "console/parts/empty.html")]
-struct EmptyRow<'a> {
-    sentence: &'a str,
+pub(super) struct EmptyRow<'a> {
+    pub(super) sentence: &'a str,
 }
 
 fn event_row(event: &Happened) -> (i64, String) {
@@ -151,7 +151,7 @@ fn event_row(event: &Happened) -> (i64, String) {
     )
 }
 
-fn audit_row(entry: &AuditEntry) -> (i64, String) {
+pub(super) fn audit_row(entry: &AuditEntry) -> (i64, String) {
     (
         entry.at.timestamp_micros(),
         render(&AuditRow {

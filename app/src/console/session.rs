@@ -22,17 +22,41 @@ const LASTS_S: i64 = 12 * 60 * 60;
 /// What the key is derived for: another use of the token gets another key.
 const PURPOSE: &[u8] = b"banyan console session 1";
 
-/// Seals sessions and checks them.
+/// The same for what the server says of itself in an address.
+const SAID: &[u8] = b"banyan console outcome 1";
+
+/// Seals sessions and checks them; and sentences, so that nobody can put words into the console's mouth.
 pub(super) struct Sessions {
     key: hmac::Key,
+    said: hmac::Key,
     clock: Arc<dyn Clock>,
 }
 
 impl Sessions {
     pub(super) fn new(operator: &Token, clock: Arc<dyn Clock>) -> Self {
         let root = hmac::Key::new(hmac::HMAC_SHA256, operator.expose().as_bytes());
-        let key = hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&root, PURPOSE).as_ref());
-        Self { key, clock }
+        let derive = |purpose| hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&root, purpose).as_ref());
+        Self {
+            key: derive(PURPOSE),
+            said: derive(SAID),
+            clock,
+        }
+    }
+
+    /// A text that can be sent through an address and comes back as it was.
+    pub(super) fn seal(&self, text: &str) -> String {
+        let seal = hmac::sign(&self.said, text.as_bytes());
+        let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        format!("{}.{}", encode(text.as_bytes()), encode(seal.as_ref()))
+    }
+
+    /// A text that this seals; `None` when it was made elsewhere.
+    pub(super) fn unseal(&self, sealed: &str) -> Option<String> {
+        let (text, seal) = sealed.split_once('.')?;
+        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).ok();
+        let (text, seal) = (decode(text)?, decode(seal)?);
+        hmac::verify(&self.said, &text, &seal).ok()?;
+        String::from_utf8(text).ok()
     }
 
     /// The `Set-Cookie` of a session that begins now.
@@ -185,6 +209,25 @@ mod tests {
                 .lasts(&sent(&format!("banyan-console=x; banyan-console={until}.{seal}")))
                 .is_some()
         );
+    }
+
+    #[test]
+    fn a_sentence_is_the_servers_own() {
+        let (_folder, token) = token();
+        let sessions = Sessions::new(&token, clock(0));
+        let sealed = sessions.seal("3 dead letters are retried: ניסוי");
+        assert_eq!(
+            sessions.unseal(&sealed).as_deref(),
+            Some("3 dead letters are retried: ניסוי")
+        );
+        let (_, seal) = sealed.split_once('.').unwrap();
+        let forged = format!("{}.{seal}", URL_SAFE_NO_PAD.encode("call 0800 123456"));
+        for forged in [forged.as_str(), "", ".", "x", seal] {
+            assert_eq!(sessions.unseal(forged), None, "{forged}");
+        }
+        // A sealed number is no session.
+        let number = sessions.seal("1900000000");
+        assert_eq!(sessions.lasts(&sent(&format!("banyan-console={number}"))), None);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
+    body::Bytes,
     extract::{DefaultBodyLimit, FromRequestParts, Path, Query, State},
     http::{StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
@@ -20,7 +21,9 @@ use strangler::{
 use strangler_store::LogError;
 use uuid::Uuid;
 
-use super::{Control, Extracted, Status, letters, map, requests, sagas};
+use super::{
+    AuditError, AuditPage, AuditQuery, Control, DiffQuery, Diffs, Extracted, Status, letters, map, requests, sagas,
+};
 use crate::{
     auth::{Insider, InternalDoor},
     modules,
@@ -231,14 +234,13 @@ impl<T: serde::de::DeserializeOwned + Send> FromRequestParts<Arc<Control>> for A
 async fn audit(
     _: Operator,
     State(control): State<Arc<Control>>,
-    Asked(window): Asked<Window>,
-) -> Result<impl IntoResponse, ControlProblem> {
-    let entries = control
-        .store
-        .audit(window.limit.unwrap_or(MOST).min(MOST))
-        .await
-        .map_err(failed)?;
-    Ok(Json(json!({ "entries": entries })))
+    Asked(query): Asked<AuditQuery>,
+) -> Result<Json<AuditPage>, ControlProblem> {
+    match control.store.audit_page(&query).await {
+        Ok(page) => Ok(Json(page)),
+        Err(AuditError::Wrong(why)) => Err(unknown(why)),
+        Err(error) => Err(failed(error)),
+    }
 }
 
 /// Events after a position; waits for some when there are none.
@@ -280,9 +282,9 @@ async fn diffs(
     _: Operator,
     State(control): State<Arc<Control>>,
     At(module): At<String>,
-) -> Result<impl IntoResponse, ControlProblem> {
-    let groups = control.module(&module).map_err(unknown)?.switch.parallel().groups();
-    Ok(Json(json!({ "groups": groups })))
+    Asked(query): Asked<DiffQuery>,
+) -> Result<Json<Diffs>, ControlProblem> {
+    Ok(Json(control.diffs(&module, &query).map_err(unknown)?))
 }
 
 async fn openapi(_: Operator, At(module): At<String>) -> Result<impl IntoResponse, ControlProblem> {
@@ -296,11 +298,17 @@ async fn rotate(_: Operator, State(control): State<Arc<Control>>) -> Result<impl
 }
 
 async fn extract(
-    _: Operator,
+    Operator(by): Operator,
     State(control): State<Arc<Control>>,
     At(module): At<String>,
+    body: Bytes,
 ) -> Result<Json<Extracted>, ControlProblem> {
-    Ok(Json(control.extract(&module).await?))
+    // A reason may be given, and nothing has to be.
+    let Why { why } = match &body[..] {
+        [] => Why::default(),
+        body => serde_json::from_slice(body).map_err(|e| unknown(format!("the body is no reason: {e}")))?,
+    };
+    Ok(Json(control.extract(&module, &by, why).await?))
 }
 
 #[derive(Default, Deserialize)]

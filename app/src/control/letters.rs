@@ -1,7 +1,9 @@
 //! Dead letters of every schema: looking at them, and deciding about them. What is in an event may be personal: it is
 //! answered to the operator and written nowhere.
 
-use std::{collections::BTreeMap, str::FromStr, sync::Arc};
+mod decide;
+
+use std::{str::FromStr, sync::Arc};
 
 use axum::{
     Json, Router,
@@ -12,17 +14,20 @@ use axum::{
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use strangler::{Cx, Principal, routes::Refusal};
-use strangler_store::{Db, DeadLetter, Envelope, LetterId, StoreError};
+use strangler::routes::Refusal;
+use strangler_store::{
+    After, Db, DeadLetter, Envelope, LetterFilter, LetterId, LetterState, MOST_COUNTED, Same, StoreError,
+};
+use uuid::Uuid;
 
 use super::{
-    Chosen, Control,
+    ChosenLetters, Control,
     api::{Asked, At, Body, ControlProblem, MOST, Operator, unknown},
-    to_its_end,
+    cursor,
 };
 
-/// The most letters that are decided about at once.
-const AT_ONCE: u64 = 10_000;
+/// How many of what waits behind a letter are shown.
+const BEHIND: u64 = 20;
 
 /// A dead letter in a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,6 +58,9 @@ pub struct LetterLine {
     pub parked_at: DateTime<Utc>,
     /// How many later events of its subject wait behind it.
     pub waiting: u64,
+    /// `parked`, `retried` or `discarded`.
+    #[serde(default)]
+    pub state: String,
 }
 
 /// A dead letter with all that is known of it.
@@ -63,14 +71,69 @@ pub struct Letter {
     pub line: LetterLine,
     /// The whole event, its trace included.
     pub envelope: Option<Envelope>,
-    /// Every attempt and every decision: objects with `at`, and `error`, `retried_by` or `discarded_by`.
+    /// Every attempt and every decision: objects with `at`, and `error`, `retried_by`, `discarded_by` or `restored_by`.
     pub tried: Value,
-    /// `parked`, `retried` or `discarded`.
-    pub state: String,
+    /// The first of what waits behind it, in order.
+    #[serde(default)]
+    pub behind: Vec<Behind>,
     /// Who decided, unless it is parked.
     pub resolved_by: Option<String>,
     /// When that was.
     pub resolved_at: Option<DateTime<Utc>>,
+}
+
+/// What waits behind a letter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Behind {
+    /// Its position in its log.
+    pub position: i64,
+    /// What happened.
+    pub event: Option<String>,
+    /// Since when it has waited.
+    pub since: DateTime<Utc>,
+}
+
+/// Which letters are listed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct LetterQuery {
+    /// Those of a module, or of one subscription of it (`<module>/<subscription>`).
+    pub of: Option<String>,
+    /// `parked` unless told otherwise, `retried` or `discarded`.
+    pub state: Option<String>,
+    /// Those of this subject.
+    pub subject: Option<Uuid>,
+    /// Those of this type of event.
+    pub event: Option<String>,
+    /// Those that were parked then or later.
+    pub since: Option<DateTime<Utc>>,
+    /// Those that were parked then or earlier.
+    pub until: Option<DateTime<Utc>>,
+    /// How many at most.
+    pub limit: Option<u64>,
+    /// The `next` of the page before.
+    pub cursor: Option<String>,
+}
+
+impl LetterQuery {
+    fn filter(&self, subscription: Option<&str>) -> Result<LetterFilter, String> {
+        let state = self.state.as_deref().unwrap_or(LetterState::Parked.as_str());
+        let state = LetterState::ALL
+            .into_iter()
+            .find(|s| s.as_str() == state)
+            .ok_or_else(|| {
+                let all = LetterState::ALL.map(LetterState::as_str).join(", ");
+                format!("`{state}` is no state of a dead letter; there are: {all}")
+            })?;
+        Ok(LetterFilter {
+            state,
+            subscription: subscription.map(str::to_owned),
+            subject: self.subject,
+            event_type: self.event.clone(),
+            since: self.since,
+            until: self.until,
+        })
+    }
 }
 
 /// Dead letters, oldest first.
@@ -80,31 +143,18 @@ pub struct Letters {
     pub dead_letters: Vec<LetterLine>,
     /// Modules that could not be asked, as sentences.
     pub not_read: Vec<String>,
+    /// The cursor of the next page; `null` on the last one.
+    #[serde(default)]
+    pub next: Option<String>,
 }
 
 /// What became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decided {
-    /// How many letters were retried or discarded.
+    /// How many letters were retried, discarded or restored.
     pub done: usize,
     /// Whether there are more that were asked for; ask again.
     pub more: bool,
-}
-
-/// What can be decided.
-#[derive(Clone, Copy)]
-enum Decision {
-    Retry,
-    Discard,
-}
-
-impl Decision {
-    fn done(self) -> &'static str {
-        match self {
-            Self::Retry => "retried",
-            Self::Discard => "discarded",
-        }
-    }
 }
 
 /// A letter of some schema.
@@ -159,7 +209,30 @@ fn line(module: &str, letter: &DeadLetter) -> LetterLine {
         last_at: at(attempts.last()),
         parked_at: letter.parked_at,
         waiting: letter.waiting,
+        state: letter.resolved.as_ref().map_or("parked", |r| &r.how).to_owned(),
     }
+}
+
+/// The last letter of a page: when it was parked, in microseconds, and its name.
+type Place = (i64, String, String, i64);
+
+fn place(line: &LetterLine) -> Place {
+    let at = line.parked_at.timestamp_micros();
+    (at, line.module.clone(), line.subscription.clone(), line.position)
+}
+
+/// What is left of a schema after this letter.
+fn after((at, module, subscription, position): &Place, schema: &str) -> Result<After<LetterId>, String> {
+    let at = DateTime::from_timestamp_micros(*at).ok_or("the cursor is of no time; begin without")?;
+    let same = match schema.cmp(module.as_str()) {
+        std::cmp::Ordering::Less => Same::None,
+        std::cmp::Ordering::Greater => Same::All,
+        std::cmp::Ordering::Equal => Same::Beyond(LetterId {
+            subscription: subscription.clone(),
+            position: *position,
+        }),
+    };
+    Ok(After { at, same })
 }
 
 /// The schemas that `of` names, and the subscription in it.
@@ -175,19 +248,27 @@ fn scope<'a>(control: &'a Control, of: Option<&'a str>) -> Result<(Vec<&'a Db>, 
 }
 
 impl Control {
-    /// Dead letters, oldest first, at most `limit`: of a module, of a subscription (`<module>/<subscription>`), or all.
+    /// A page of dead letters, the one that was parked first first.
     ///
     /// # Errors
-    /// A sentence, when there is no such module. One that cannot be asked is named in the answer.
-    pub async fn dead_letters(&self, of: Option<&str>, limit: u64) -> Result<Letters, String> {
-        let (schemas, subscription) = scope(self, of)?;
-        let reads = schemas.into_iter().map(|db| async move {
-            let letters = db.dead_letters().list_of(subscription, limit).await;
-            letters.map(|all| all.iter().map(|l| line(db.schema(), l)).collect::<Vec<_>>())
-        });
+    /// A sentence, when there is no such module, state or cursor. A module that cannot be asked is named in the answer.
+    pub async fn dead_letters(&self, query: &LetterQuery) -> Result<Letters, String> {
+        let (schemas, subscription) = scope(self, query.of.as_deref())?;
+        let filter = &query.filter(subscription)?;
+        let limit = query.limit.unwrap_or(100).clamp(1, MOST);
+        let last: Option<Place> = cursor::decode(query.cursor.as_deref())?;
+        let mut reads = Vec::with_capacity(schemas.len());
+        for db in schemas {
+            let after = last.as_ref().map(|last| after(last, db.schema())).transpose()?;
+            reads.push(async move {
+                let letters = db.dead_letters().page(filter, after.as_ref(), limit + 1).await;
+                letters.map(|all| all.iter().map(|l| line(db.schema(), l)).collect::<Vec<_>>())
+            });
+        }
         let mut found = Letters {
             dead_letters: Vec::new(),
             not_read: Vec::new(),
+            next: None,
         };
         for read in futures_util::future::join_all(reads).await {
             match read {
@@ -195,11 +276,30 @@ impl Control {
                 Err(error) => found.not_read.push(error.to_string()),
             }
         }
-        found.dead_letters.sort_by_key(|l| l.parked_at);
+        // Stable: of one moment and module, the database's own order stays.
         found
             .dead_letters
-            .truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+            .sort_by(|a, b| (a.parked_at, &a.module).cmp(&(b.parked_at, &b.module)));
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        if found.dead_letters.len() > limit {
+            found.dead_letters.truncate(limit);
+            found.next = found.dead_letters.last().map(|l| cursor::encode(&place(l)));
+        }
         Ok(found)
+    }
+
+    /// How many letters a query is about, counted up to a bound; `None` when a module does not say.
+    ///
+    /// # Errors
+    /// As [`dead_letters`](Self::dead_letters).
+    pub async fn count_letters(&self, query: &LetterQuery) -> Result<Option<u64>, String> {
+        let (schemas, subscription) = scope(self, query.of.as_deref())?;
+        let filter = &query.filter(subscription)?;
+        let counts = schemas
+            .into_iter()
+            .map(|db| async move { db.dead_letters().count(filter, MOST_COUNTED).await.ok() });
+        let counts = futures_util::future::join_all(counts).await;
+        Ok(counts.into_iter().sum())
     }
 
     /// One dead letter, parked or resolved; `None` when there is none of this name.
@@ -210,134 +310,23 @@ impl Control {
         let address: Address = id.parse().map_err(Refusal::Wrong)?;
         let db = self.schema(&address.module).map_err(Refusal::Wrong)?;
         let found = db.dead_letters().show(&address.id).await.map_err(stored)?;
-        Ok(found.map(|letter| {
-            let resolved = letter.resolved.clone();
-            Letter {
-                line: line(db.schema(), &letter),
-                envelope: letter.event,
-                tried: letter.tried,
-                state: resolved.as_ref().map_or_else(|| "parked".to_owned(), |r| r.how.clone()),
-                resolved_by: resolved.as_ref().and_then(|r| r.by.clone()),
-                resolved_at: resolved.map(|r| r.at),
-            }
+        let Some(letter) = found else { return Ok(None) };
+        let behind = db.dead_letters().behind(&letter, BEHIND).await.map_err(stored)?;
+        let behind = behind.into_iter().map(|b| Behind {
+            position: b.position,
+            event: b.event_type,
+            since: b.aside_at,
+        });
+        let (line, resolved) = (line(db.schema(), &letter), letter.resolved);
+        Ok(Some(Letter {
+            line,
+            envelope: letter.event,
+            tried: letter.tried,
+            behind: behind.collect(),
+            resolved_by: resolved.as_ref().and_then(|r| r.by.clone()),
+            resolved_at: resolved.map(|r| r.at),
         }))
     }
-
-    /// Has letters handled again, each with all its attempts; what waits behind it follows. Audited first, and done to its
-    /// end even when whoever asked goes away.
-    ///
-    /// # Errors
-    /// As [`Refusal`] says.
-    pub async fn retry_letters(self: &Arc<Self>, asked: &Chosen, by: &Principal) -> Result<Decided, Refusal> {
-        self.decide(asked, by, Decision::Retry).await
-    }
-
-    /// Gives letters up for good; what waits behind each follows without it. Otherwise as
-    /// [`retry_letters`](Self::retry_letters).
-    ///
-    /// # Errors
-    /// As [`Refusal`] says.
-    pub async fn discard_letters(self: &Arc<Self>, asked: &Chosen, by: &Principal) -> Result<Decided, Refusal> {
-        self.decide(asked, by, Decision::Discard).await
-    }
-
-    async fn decide(self: &Arc<Self>, asked: &Chosen, by: &Principal, decision: Decision) -> Result<Decided, Refusal> {
-        let (control, asked, by) = (self.clone(), asked.clone(), by.clone());
-        to_its_end(async move {
-            let (chosen, more) = control.choose(&asked).await?;
-            let cx = Cx::system(by.subject.as_deref().unwrap_or("unknown"));
-            let mut done = 0;
-            for (module, ids) in chosen {
-                for (subscription, ids) in by_subscription(ids) {
-                    let (target, from) = match &ids[..] {
-                        [one] => (
-                            format!("dead-letter {module}/{subscription}/{}", one.position),
-                            "parked".to_owned(),
-                        ),
-                        many => (
-                            format!("dead-letters {module}/{subscription}"),
-                            format!("{} parked", many.len()),
-                        ),
-                    };
-                    control
-                        .audit(&by, target, (from, decision.done()), asked.why.clone())
-                        .await?;
-                    let letters = control.schema(&module).map_err(Refusal::Wrong)?.dead_letters();
-                    let resolved = match decision {
-                        Decision::Retry => letters.retry(&cx, &ids).await,
-                        Decision::Discard => letters.discard(&cx, &ids).await,
-                    };
-                    done += resolved.map_err(stored)?;
-                }
-            }
-            Ok(Decided { done, more })
-        })
-        .await
-    }
-
-    /// The parked letters that are meant, by schema, and whether there are more.
-    async fn choose(&self, asked: &Chosen) -> Result<(BTreeMap<String, Vec<LetterId>>, bool), Refusal> {
-        if !asked.is_one_choice() {
-            let why = "say which dead letters: their ids, or those of a module or subscription, or all of them";
-            return Err(Refusal::Wrong(why.to_owned()));
-        }
-        let mut chosen = BTreeMap::<String, Vec<LetterId>>::new();
-        if !asked.ids.is_empty() {
-            for text in &asked.ids {
-                let Some(letter) = self.dead_letter(text).await? else {
-                    return Err(Refusal::Wrong(format!(
-                        "there is no dead letter {text}; `banyan dead-letters list` shows those there are"
-                    )));
-                };
-                if letter.state != "parked" {
-                    let by = letter.resolved_by.as_deref().unwrap_or("somebody");
-                    return Err(Refusal::Refused(format!(
-                        "{text} was {} by {by} already; `banyan dead-letters show {text}` says when",
-                        letter.state
-                    )));
-                }
-                let LetterLine {
-                    module,
-                    subscription,
-                    position,
-                    ..
-                } = letter.line;
-                let ids = chosen.entry(module).or_default();
-                let id = LetterId { subscription, position };
-                if !ids.contains(&id) {
-                    ids.push(id);
-                }
-            }
-            return Ok((chosen, false));
-        }
-        let (schemas, subscription) = scope(self, asked.of.as_deref()).map_err(Refusal::Wrong)?;
-        let mut left = AT_ONCE;
-        let mut more = false;
-        for db in schemas {
-            let mut ids = db.dead_letters().ids_of(subscription, left + 1).await.map_err(stored)?;
-            more |= ids.len() as u64 > left;
-            ids.truncate(usize::try_from(left).unwrap_or(usize::MAX));
-            left -= ids.len() as u64;
-            if !ids.is_empty() {
-                chosen.insert(db.schema().to_owned(), ids);
-            }
-        }
-        if chosen.is_empty() {
-            let of = asked.of.as_ref().map_or_else(String::new, |of| format!(" of {of}"));
-            return Err(Refusal::Refused(format!(
-                "there are no dead letters{of}; `banyan status` shows what waits where"
-            )));
-        }
-        Ok((chosen, more))
-    }
-}
-
-fn by_subscription(ids: Vec<LetterId>) -> BTreeMap<String, Vec<LetterId>> {
-    let mut all = BTreeMap::<String, Vec<LetterId>>::new();
-    for id in ids {
-        all.entry(id.subscription.clone()).or_default().push(id);
-    }
-    all
 }
 
 fn stored(error: StoreError) -> Refusal {
@@ -349,23 +338,16 @@ pub(super) fn router() -> Router<Arc<Control>> {
         .route("/control/v1/dead-letters", get(list))
         .route("/control/v1/dead-letters/retry", post(retry))
         .route("/control/v1/dead-letters/discard", post(discard))
+        .route("/control/v1/dead-letters/restore", post(restore))
         .route("/control/v1/dead-letters/{module}/{subscription}/{position}", get(show))
-}
-
-#[derive(Deserialize)]
-struct Which {
-    of: Option<String>,
-    limit: Option<u64>,
 }
 
 async fn list(
     _: Operator,
     State(control): State<Arc<Control>>,
-    Asked(which): Asked<Which>,
+    Asked(query): Asked<LetterQuery>,
 ) -> Result<Json<Letters>, ControlProblem> {
-    let limit = which.limit.unwrap_or(100).clamp(1, MOST);
-    let letters = control.dead_letters(which.of.as_deref(), limit).await;
-    letters.map(Json).map_err(unknown)
+    control.dead_letters(&query).await.map(Json).map_err(unknown)
 }
 
 async fn show(
@@ -384,7 +366,7 @@ async fn show(
 async fn retry(
     Operator(by): Operator,
     State(control): State<Arc<Control>>,
-    Body(asked): Body<Chosen>,
+    Body(asked): Body<ChosenLetters>,
 ) -> Result<Json<Decided>, ControlProblem> {
     Ok(Json(control.retry_letters(&asked, &by).await?))
 }
@@ -392,7 +374,15 @@ async fn retry(
 async fn discard(
     Operator(by): Operator,
     State(control): State<Arc<Control>>,
-    Body(asked): Body<Chosen>,
+    Body(asked): Body<ChosenLetters>,
 ) -> Result<Json<Decided>, ControlProblem> {
     Ok(Json(control.discard_letters(&asked, &by).await?))
+}
+
+async fn restore(
+    Operator(by): Operator,
+    State(control): State<Arc<Control>>,
+    Body(asked): Body<ChosenLetters>,
+) -> Result<Json<Decided>, ControlProblem> {
+    Ok(Json(control.restore_letters(&asked, &by).await?))
 }

@@ -162,7 +162,9 @@ impl Control {
                 .modules
                 .into_iter()
                 .map(|m| MapModule {
-                    kind: declared(&m.module).kind,
+                    kind: declared(&m.module)
+                        .kind
+                        .map_or_else(String::new, |kind| kind.name().to_owned()),
                     module: m.module,
                     stage: m.stage,
                     instances: m.instances,

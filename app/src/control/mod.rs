@@ -4,6 +4,8 @@
 mod api;
 mod calls;
 mod chosen;
+mod cursor;
+mod diffs;
 mod extract;
 mod happened;
 mod health;
@@ -12,6 +14,7 @@ pub mod logs;
 mod map;
 mod metrics;
 mod process;
+mod reasons;
 mod requests;
 mod sagas;
 mod status;
@@ -19,17 +22,18 @@ mod store;
 
 pub use api::{ControlProblem, router};
 pub use calls::{CALLS_PATH, CALLS_SCOPE, Calls};
-pub use chosen::Chosen;
+pub use chosen::{Chosen, ChosenLetters};
+pub use diffs::{DiffQuery, Diffs};
 pub use extract::{Extracted, Extractor};
 pub use happened::{Happened, happened_subscriptions};
 pub use health::{Health, HealthStatus};
-pub use letters::{Decided, Letter, LetterLine, Letters};
+pub use letters::{Behind, Decided, Letter, LetterLine, LetterQuery, Letters};
 pub use map::{ArrowKind, MapArrow, MapModule, SystemMap};
 pub use metrics::Metrics;
 pub use requests::{RequestLine, RequestList, RequestSheet, Wanted};
-pub use sagas::{CancelSaga, Resumed, SagaCancelled, SagaLine, SagaList, SagaSheet, SagaStep};
+pub use sagas::{CancelSaga, Resumed, SagaCancelled, SagaLine, SagaList, SagaQuery, SagaSheet, SagaStep};
 pub use status::{ModuleStatus, Status};
-pub use store::ControlStore;
+pub use store::{AuditError, AuditPage, AuditQuery, ControlStore};
 
 use std::{
     collections::BTreeSet,
@@ -247,20 +251,35 @@ impl Control {
                 .saturating_sub(self.started.elapsed()),
         )
         .await;
-        self.extractor
-            .end_all(&self.registry, module)
-            .await
-            .map_err(Refusal::Failed)
+        let ended = self.extractor.end_all(&self.registry, module).await;
+        let ended = ended.map_err(Refusal::Failed)?;
+        if !ended.is_empty() {
+            let from = (processes(ended.len()), "ended");
+            self.audit(by, format!("instances {module}"), from, why).await?;
+        }
+        Ok(ended)
     }
 
     /// Starts one more process that serves the module, and waits until it is registered and healthy.
     ///
     /// # Errors
     /// As [`Refusal`] says.
-    pub async fn extract(self: &Arc<Self>, module: &str) -> Result<Extracted, Refusal> {
-        let (control, module) = (self.clone(), module.to_owned());
+    pub async fn extract(
+        self: &Arc<Self>,
+        module: &str,
+        by: &Principal,
+        why: Option<String>,
+    ) -> Result<Extracted, Refusal> {
+        if why.as_ref().is_some_and(|why| why.chars().count() > WHY) {
+            return Err(Refusal::Wrong(format!("a reason has {WHY} characters at most")));
+        }
+        let (control, module, by) = (self.clone(), module.to_owned(), by.clone());
         to_its_end(async move {
             let running = control.module(&module).map_err(Refusal::Wrong)?;
+            let there = processes(control.registry.of(&module).len());
+            control
+                .audit(&by, format!("instances {module}"), (there, "one more"), why)
+                .await?;
             let mut settings = control.settings.clone();
             // A relative folder is relative to our working directory.
             settings.data.folder = control.extractor.data.clone();
@@ -427,6 +446,16 @@ async fn revoke(running: &Running, which: impl Fn(&LeaseInfo) -> bool + Send + S
 
 /// How many processes may serve one module.
 const INSTANCES: usize = 64;
+/// The longest reason, in characters.
+const WHY: usize = 500;
+
+/// So many processes, in words.
+fn processes(n: usize) -> String {
+    match n {
+        1 => "1 process".to_owned(),
+        n => format!("{n} processes"),
+    }
+}
 
 /// Under which name it is kept when a module was last merged back.
 fn merged_back(module: &str) -> String {

@@ -2,6 +2,7 @@
 //! up. What a saga works on may be personal: it is answered to the operator, for one saga at a time, and written nowhere.
 
 mod cancel;
+mod list;
 
 use std::sync::Arc;
 
@@ -19,10 +20,11 @@ use strangler_store::{Db, Saga, SagaStatus, Sagas, StepRecord, StoreError};
 use uuid::Uuid;
 
 pub use cancel::{CancelSaga, SagaCancelled};
+pub use list::SagaQuery;
 
 use super::{
     Chosen, Control,
-    api::{Asked, At, Body, ControlProblem, MOST, Operator, unknown},
+    api::{Asked, At, Body, ControlProblem, Operator, unknown},
     to_its_end,
 };
 
@@ -98,6 +100,9 @@ pub struct SagaList {
     pub sagas: Vec<SagaLine>,
     /// Modules that could not be asked, as sentences.
     pub not_read: Vec<String>,
+    /// The cursor of the next page; `null` on the last one.
+    #[serde(default)]
+    pub next: Option<String>,
 }
 
 /// What became of it.
@@ -136,76 +141,7 @@ fn step(record: StepRecord) -> SagaStep {
     }
 }
 
-/// Stuck, late, the others; the one that changed last first.
-fn urgency(saga: &SagaLine) -> (usize, std::cmp::Reverse<DateTime<Utc>>) {
-    let rank = match (saga.status.as_str(), saga.overdue) {
-        ("stuck", _) => 0,
-        (_, true) => 1,
-        ("compensating", _) => 2,
-        ("running", _) => 3,
-        _ => 4,
-    };
-    (rank, std::cmp::Reverse(saga.changed_at))
-}
-
-async fn listed(db: &Db, status: Option<SagaStatus>, limit: u64) -> Result<Vec<SagaLine>, StoreError> {
-    let sagas = Sagas::new(db.clone());
-    let mut found: Vec<Saga> = match status {
-        Some(status) => sagas.list(status, limit).await?,
-        None => {
-            let mut open = sagas.list(SagaStatus::Stuck, limit).await?;
-            open.extend(sagas.overdue(limit).await?);
-            for status in [SagaStatus::Compensating, SagaStatus::Running] {
-                if (open.len() as u64) < limit {
-                    open.extend(sagas.list(status, limit).await?);
-                }
-            }
-            open
-        }
-    };
-    let mut seen = std::collections::HashSet::new();
-    found.retain(|saga| seen.insert(saga.id));
-    Ok(found.iter().map(|saga| line(db.schema(), saga)).collect())
-}
-
 impl Control {
-    /// Sagas of a module, or of all, at most `limit`: of a status, or all that are not over.
-    ///
-    /// # Errors
-    /// A sentence, when there is no such module or status. A module that cannot be asked is named in the answer.
-    pub async fn sagas(&self, module: Option<&str>, status: Option<&str>, limit: u64) -> Result<SagaList, String> {
-        let status = match status {
-            None => None,
-            Some(text) => Some(
-                SagaStatus::ALL
-                    .into_iter()
-                    .find(|s| s.as_str() == text)
-                    .ok_or_else(|| {
-                        let all = SagaStatus::ALL.map(SagaStatus::as_str).join(", ");
-                        format!("`{text}` is no status of a saga; there are: {all}")
-                    })?,
-            ),
-        };
-        let schemas = match module {
-            Some(module) => vec![self.schema(module)?],
-            None => self.schemas().collect(),
-        };
-        let mut list = SagaList {
-            sagas: Vec::new(),
-            not_read: Vec::new(),
-        };
-        let reads = schemas.into_iter().map(|db| listed(db, status, limit));
-        for read in futures_util::future::join_all(reads).await {
-            match read {
-                Ok(sagas) => list.sagas.extend(sagas),
-                Err(error) => list.not_read.push(error.to_string()),
-            }
-        }
-        list.sagas.sort_by_key(urgency);
-        list.sagas.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-        Ok(list)
-    }
-
     /// One saga: `<id>` or `<module>/<id>`; `None` when there is none.
     ///
     /// # Errors
@@ -343,23 +279,12 @@ pub(super) fn router() -> Router<Arc<Control>> {
         .route("/control/v1/sagas/{module}/{id}", get(show_of))
 }
 
-#[derive(Deserialize)]
-struct Which {
-    module: Option<String>,
-    status: Option<String>,
-    limit: Option<u64>,
-}
-
 async fn list(
     _: Operator,
     State(control): State<Arc<Control>>,
-    Asked(which): Asked<Which>,
+    Asked(query): Asked<SagaQuery>,
 ) -> Result<Json<SagaList>, ControlProblem> {
-    let limit = which.limit.unwrap_or(100).clamp(1, MOST);
-    let sagas = control
-        .sagas(which.module.as_deref(), which.status.as_deref(), limit)
-        .await;
-    sagas.map(Json).map_err(unknown)
+    control.sagas(&query).await.map(Json).map_err(unknown)
 }
 
 async fn show(

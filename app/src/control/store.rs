@@ -1,13 +1,18 @@
 //! The control plane's own tables, in the schema `strangler`.
 
+mod audit;
+
 use chrono::{DateTime, Utc};
-use sea_orm::{ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait, QueryOrder, QuerySelect, sea_query::OnConflict};
+use sea_orm::{ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait, sea_query::OnConflict};
 use serde::Serialize;
 use strangler::{
     BoxFuture, Cx,
     routes::{AuditEntry, Route, RouteStore, Stored},
 };
 use strangler_store::{Db, Query, StoreError, Write};
+
+use self::audit::AddAudit;
+pub use self::audit::{AuditError, AuditPage, AuditQuery};
 
 mod routes {
     //! The toggles that were set.
@@ -21,29 +26,6 @@ mod routes {
         pub stage: String,
         pub fallback: String,
         pub epoch: i64,
-    }
-
-    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-    pub enum Relation {}
-
-    impl ActiveModelBehavior for ActiveModel {}
-}
-
-mod audit {
-    //! Who changed what.
-    use sea_orm::entity::prelude::*;
-
-    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
-    #[sea_orm(table_name = "audit")]
-    pub struct Model {
-        #[sea_orm(primary_key)]
-        pub id: i64,
-        pub at: DateTimeUtc,
-        pub by: String,
-        pub target: String,
-        pub from: String,
-        pub to: String,
-        pub why: Option<String>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -104,37 +86,6 @@ impl Write for PutRoute {
 }
 
 #[derive(Serialize)]
-struct AddAudit(AuditEntry);
-
-impl Write for AddAudit {
-    const NAME: &'static str = "add-audit";
-
-    async fn run<C: ConnectionTrait>(self, connection: &C) -> Result<(), DbErr> {
-        let AuditEntry {
-            at,
-            by,
-            target,
-            from,
-            to,
-            why,
-        } = self.0;
-        let row = audit::ActiveModel {
-            at: Set(at),
-            by: Set(by),
-            target: Set(target),
-            from: Set(from),
-            to: Set(to),
-            why: Set(why),
-            ..Default::default()
-        };
-        audit::Entity::insert(row)
-            .exec_without_returning(connection)
-            .await
-            .map(|_| ())
-    }
-}
-
-#[derive(Serialize)]
 struct AllRoutes;
 
 impl Query for AllRoutes {
@@ -147,33 +98,6 @@ impl Query for AllRoutes {
             .into_iter()
             .map(|r| (r.target, r.stage, r.fallback, r.epoch))
             .collect())
-    }
-}
-
-#[derive(Serialize)]
-struct LastAudit {
-    limit: u64,
-}
-
-impl Query for LastAudit {
-    const NAME: &'static str = "last-audit";
-    type Answer = Vec<AuditEntry>;
-
-    async fn run<C: ConnectionTrait>(self, connection: &C) -> Result<Vec<AuditEntry>, DbErr> {
-        let rows = audit::Entity::find()
-            .order_by_desc(audit::Column::Id)
-            .limit(self.limit)
-            .all(connection)
-            .await?;
-        let entry = |r: audit::Model| AuditEntry {
-            at: r.at,
-            by: r.by,
-            target: r.target,
-            from: r.from,
-            to: r.to,
-            why: r.why,
-        };
-        Ok(rows.into_iter().rev().map(entry).collect())
     }
 }
 
@@ -279,11 +203,6 @@ impl ControlStore {
 
     fn cx() -> Cx {
         Cx::system("control")
-    }
-
-    /// The last `limit` lines of the audit trail, newest last.
-    pub async fn audit(&self, limit: u64) -> Result<Vec<AuditEntry>, StoreError> {
-        self.db.view(&Self::cx()).find(LastAudit { limit }).await
     }
 
     /// Adds a line to the audit trail, for what changes no route.

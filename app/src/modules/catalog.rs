@@ -10,6 +10,7 @@ use super::{Module, Started};
 
 pub(super) const MODULE: Module = Module {
     contract: &CATALOG,
+    manifest: include_str!("../../../modules/catalog/Cargo.toml"),
     public: true,
     inside: &[],
     acts: &[],

@@ -9,7 +9,7 @@ mod payments;
 mod seating;
 mod storefront;
 
-pub use declared::{Declared, declared};
+pub use declared::{Declared, ModuleKind, declared};
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,6 +27,8 @@ use crate::settings::Settings;
 pub struct Module {
     /// Its contract; also its name and its schema's.
     pub contract: &'static Contract,
+    /// Its manifest, which says of what kind it is, whom it calls and whom it listens to: [`declared`].
+    pub manifest: &'static str,
     /// Whether the public address serves it; if not, only other modules may call it.
     pub public: bool,
     /// The operations that only other modules may call all the same, by id.

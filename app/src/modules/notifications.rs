@@ -22,6 +22,7 @@ const SWEEP: Duration = Duration::from_secs(600);
 
 pub(super) const MODULE: Module = Module {
     contract: &NOTIFICATIONS,
+    manifest: include_str!("../../../modules/notifications/Cargo.toml"),
     public: false,
     inside: &[],
     acts: &[],

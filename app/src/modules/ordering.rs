@@ -10,6 +10,7 @@ use super::{Module, Started, Work};
 
 pub(super) const MODULE: Module = Module {
     contract: &ORDERING,
+    manifest: include_str!("../../../modules/ordering/Cargo.toml"),
     public: true,
     inside: &[],
     acts: &["seating:hold", "seating:sell", "payments:charge"],

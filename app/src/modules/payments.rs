@@ -10,6 +10,7 @@ use super::{Module, Started};
 
 pub(super) const MODULE: Module = Module {
     contract: &PAYMENTS,
+    manifest: include_str!("../../../modules/payments/Cargo.toml"),
     public: false,
     inside: &[],
     acts: &[],

@@ -13,6 +13,7 @@ const SWEEP: Duration = Duration::from_secs(5);
 
 pub(super) const MODULE: Module = Module {
     contract: &SEATING,
+    manifest: include_str!("../../../modules/seating/Cargo.toml"),
     public: true,
     // Steps of an order: done by hand, they would part the seats from the money.
     inside: &["seating.commit", "seating.assign", "seating.unassign"],

@@ -11,6 +11,7 @@ use super::{Module, Started};
 
 pub(super) const MODULE: Module = Module {
     contract: &STOREFRONT,
+    manifest: include_str!("../../../modules/storefront/Cargo.toml"),
     public: true,
     inside: &[],
     // Whoever has an order's address may have it cancelled, and anybody may hold seats: on a page, with no token.

@@ -9,6 +9,7 @@ use sea_orm::{
 use serde::Serialize;
 use serde_json::{Value, json};
 use strangler::Cx;
+use uuid::Uuid;
 
 use crate::{
     Db, Envelope, StoreError,
@@ -19,9 +20,16 @@ use crate::{
     writer::{News, Tx},
 };
 
-use self::entity::{dead_letters, set_aside};
+use self::{
+    entity::{dead_letters, set_aside},
+    restore::{aside_before, parked_before},
+};
 
 pub(crate) mod entity;
+mod list;
+pub(crate) mod restore;
+
+pub use list::{Behind, LetterFilter, LetterState};
 
 /// Names a dead letter: an event of a subscription's log.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,6 +45,8 @@ pub struct LetterId {
 pub struct DeadLetter {
     /// Which one.
     pub id: LetterId,
+    /// What it happened to; later events of the same wait behind it.
+    pub subject: Uuid,
     /// The event, with its trace, or a command in the form of one; `None` when what is stored is no envelope.
     pub event: Option<Envelope>,
     /// Why it failed last.
@@ -101,18 +111,11 @@ impl DeadLetters {
     /// # Errors
     /// The database's.
     pub async fn list_of(&self, subscription: Option<&str>, limit: u64) -> Result<Vec<DeadLetter>, StoreError> {
-        let rows = parked_of(subscription)
-            .order_by_asc(dead_letters::Column::ParkedAt)
-            .order_by_asc(dead_letters::Column::Position)
-            .limit(limit)
-            .all(&Reader { db: &self.db })
-            .await
-            .map_err(|e| self.failed(&e))?;
-        let mut letters = Vec::with_capacity(rows.len());
-        for row in rows {
-            letters.push(self.letter(row).await?);
-        }
-        Ok(letters)
+        let filter = LetterFilter {
+            subscription: subscription.map(str::to_owned),
+            ..LetterFilter::default()
+        };
+        self.page(&filter, None, limit).await
     }
 
     /// The names of those that are parked of this subscription, or of all, oldest first: without what is in them.
@@ -120,18 +123,11 @@ impl DeadLetters {
     /// # Errors
     /// The database's.
     pub async fn ids_of(&self, subscription: Option<&str>, limit: u64) -> Result<Vec<LetterId>, StoreError> {
-        let rows = parked_of(subscription)
-            .select_only()
-            .columns([dead_letters::Column::Subscription, dead_letters::Column::Position])
-            .order_by_asc(dead_letters::Column::ParkedAt)
-            .order_by_asc(dead_letters::Column::Position)
-            .limit(limit)
-            .into_tuple::<(String, i64)>()
-            .all(&Reader { db: &self.db })
-            .await
-            .map_err(|e| self.failed(&e))?;
-        let id = |(subscription, position)| LetterId { subscription, position };
-        Ok(rows.into_iter().map(id).collect())
+        let filter = LetterFilter {
+            subscription: subscription.map(str::to_owned),
+            ..LetterFilter::default()
+        };
+        self.ids(&filter, limit).await
     }
 
     /// One of them, parked or resolved.
@@ -143,10 +139,8 @@ impl DeadLetters {
         let row = dead_letters::Entity::find_by_id(key)
             .one(&Reader { db: &self.db })
             .await;
-        match row.map_err(|e| self.failed(&e))? {
-            Some(row) => Ok(Some(self.letter(row).await?)),
-            None => Ok(None),
-        }
+        let row = row.map_err(|e| self.failed(&e))?;
+        Ok(self.letters(row.into_iter().collect()).await?.pop())
     }
 
     /// Has these handled again, with all their attempts; the events behind each follow once it is handled. What is not
@@ -223,16 +217,8 @@ impl DeadLetters {
     }
 
     async fn resolve_one(&self, tx: &Tx, cx: &Cx, id: &LetterId, how: &str) -> Result<bool, DbErr> {
-        // The transactions of the subscription, or of the queue's workers, begin with this lock too.
+        self.lock(tx, id).await?;
         let of_queue = queue::is_queue(&id.subscription);
-        if of_queue {
-            queue::lock(tx, id.position).await?;
-        } else {
-            subscriptions::Entity::find_by_id(id.subscription.clone())
-                .lock_exclusive()
-                .one(tx)
-                .await?;
-        }
         let key = (id.subscription.clone(), id.position);
         let row = dead_letters::Entity::find_by_id(key).one(tx).await?;
         let Some(mut row) = row.filter(|row| row.resolved_at.is_none()) else {
@@ -258,6 +244,9 @@ impl DeadLetters {
         if of_queue {
             queue::resolve(tx, id.position, how == "retried", row.tried, now).await?;
         } else if how == "retried" {
+            // Of two that are parked, which takes one that was restored, the second one waits for the first.
+            let waits = parked_before(tx, &id.subscription, row.subject, id.position).await?
+                || aside_before(tx, &id.subscription, row.subject, id.position).await?;
             let again = set_aside::Model {
                 subscription: row.subscription,
                 position: row.position,
@@ -265,7 +254,7 @@ impl DeadLetters {
                 subject: row.subject,
                 event: row.event,
                 attempts: 0,
-                due_at: Some(now),
+                due_at: (!waits).then_some(now),
                 tried: row.tried,
                 aside_at: now,
             };
@@ -277,31 +266,17 @@ impl DeadLetters {
         Ok(true)
     }
 
-    async fn letter(&self, row: dead_letters::Model) -> Result<DeadLetter, StoreError> {
-        let waiting = set_aside::Entity::find()
-            .filter(set_aside::Column::Subscription.eq(&row.subscription))
-            .filter(set_aside::Column::Subject.eq(row.subject))
-            .filter(set_aside::Column::Position.gt(row.position))
-            .count(&Reader { db: &self.db })
-            .await
-            .map_err(|e| self.failed(&e))?;
-        let (resolution, by) = (row.resolution, row.resolved_by);
-        Ok(DeadLetter {
-            id: LetterId {
-                subscription: row.subscription,
-                position: row.position,
-            },
-            event: serde_json::from_value(row.event).ok(),
-            error: row.error,
-            tried: row.tried,
-            parked_at: row.parked_at,
-            resolved: row.resolved_at.map(|at| Resolved {
-                how: resolution.unwrap_or_default(),
-                by,
-                at,
-            }),
-            waiting,
-        })
+    /// Locks what the transactions of the letter's subscription, or of its queue's workers, begin with too. Answers whether
+    /// there is such a thing.
+    async fn lock(&self, tx: &Tx, id: &LetterId) -> Result<bool, DbErr> {
+        if queue::is_queue(&id.subscription) {
+            return Ok(queue::lock(tx, id.position).await?.is_some());
+        }
+        let subscription = subscriptions::Entity::find_by_id(id.subscription.clone())
+            .lock_exclusive()
+            .one(tx)
+            .await?;
+        Ok(subscription.is_some())
     }
 
     fn failed(&self, error: &DbErr) -> StoreError {
@@ -311,11 +286,4 @@ impl DeadLetters {
 
 fn parked() -> sea_orm::Select<dead_letters::Entity> {
     dead_letters::Entity::find().filter(dead_letters::Column::ResolvedAt.is_null())
-}
-
-fn parked_of(subscription: Option<&str>) -> sea_orm::Select<dead_letters::Entity> {
-    match subscription {
-        Some(name) => parked().filter(dead_letters::Column::Subscription.eq(name)),
-        None => parked(),
-    }
 }

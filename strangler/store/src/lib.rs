@@ -28,6 +28,7 @@ mod janitor;
 mod lease;
 mod log;
 mod migrate;
+mod page;
 mod postgres;
 pub mod provision;
 mod pulse;
@@ -38,16 +39,18 @@ mod saga;
 mod schema;
 mod sqlite;
 mod subscription;
+mod tables;
 mod tenure;
 mod uow;
 mod view;
+mod waiting;
 mod writer;
 
 pub use aggregate::{Aggregate, Query, Write};
 pub use backlog::{Backlog, LetterBacklog, LogEnds, MOST_COUNTED, OutboxBacklog, SagaBacklog, SubscriptionBacklog};
 pub use backoff::Retry;
 pub use db::{Db, DbOptions, Engine};
-pub use dead_letter::{DeadLetter, DeadLetters, Depth, LetterId, Resolved};
+pub use dead_letter::{Behind, DeadLetter, DeadLetters, Depth, LetterFilter, LetterId, LetterState, Resolved};
 pub use envelope::Envelope;
 pub use error::{StoreError, Trouble};
 pub use exclusive::Exclusive;
@@ -57,15 +60,18 @@ pub use held::Round;
 pub use janitor::{Janitor, Keep, Swept, Unfinished};
 pub use lease::{Lease, LeaseInfo, Leases, Turn};
 pub use log::{Batch, EventLog, Head, LOGS, LogDesk, LogError, RemoteLog};
+pub use page::{After, Same};
 pub use queue::{Consumer, Message, QueueCommand, QueueDepth, QueueWorker, Queues};
 pub use relay::Relay;
 pub use retention::{Pruned, ReaderInfo, Retention};
 pub use saga::{
-    Abandoned, Act, Cancelled, Deed, Definition, Inbox, Kind, Outcome, Receipt, Saga, SagaStatus, Sagas, ShapeError,
-    Step, StepKey, StepRecord, StepState, Watch,
+    Abandoned, Act, Cancelled, Deed, Definition, Inbox, Kind, Outcome, Receipt, Saga, SagaGroup, SagaStatus, Sagas,
+    ShapeError, Step, StepKey, StepRecord, StepState, Watch,
 };
 pub use schema::migrations;
 pub use sea_orm_migration::MigrationTrait;
 pub use subscription::Subscription;
+pub use tables::TableSize;
 pub use uow::Uow;
 pub use view::{Snapshot, View};
+pub use waiting::{QueueWaiting, Waiting};

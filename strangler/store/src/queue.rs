@@ -26,7 +26,7 @@ use crate::{Db, HandlerError, StoreError, Uow, Write, view::Reader};
 mod table;
 mod worker;
 
-pub(crate) use table::{QueueTable, is_queue, lock, queued, resolve};
+pub(crate) use table::{QueueTable, is_queue, lock, park_again, queued, resolve};
 pub use worker::QueueWorker;
 
 /// A command that is to be put into a queue.

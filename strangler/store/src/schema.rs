@@ -6,7 +6,7 @@ use sea_query::{ColumnDef, ColumnType, Index, Table, TableCreateStatement};
 
 use crate::{
     backlog::BacklogIndexes,
-    dead_letter::entity::TroubleTables,
+    dead_letter::entity::{LetterIndexes, TroubleTables},
     entity::{event_log, event_log_head, outbox, snapshots, subscriptions},
     janitor::AgeIndexes,
     lease::LeaseTable,
@@ -29,6 +29,7 @@ pub fn migrations() -> Vec<Box<dyn MigrationTrait>> {
         Box::new(QueueTable),
         Box::new(AgeIndexes),
         Box::new(SagaWorker),
+        Box::new(LetterIndexes),
     ]
 }
 

@@ -1,8 +1,9 @@
-// Keeps the map up to date; without it, pages are reloaded by hand.
+// Keeps pages up to date; without it, they are reloaded by hand.
 (() => {
   const el = (id) => document.getElementById(id);
   const waiting = new Map();
-  let source, timer, pause, lost;
+  let source, timer, pause, lost, restarted;
+  let server = document.body.dataset.server;
 
   const say = (text, kind) => {
     if (el('live').textContent !== text) el('live').textContent = text;
@@ -29,6 +30,18 @@
     while (part.rows.length > part.dataset.most) part.lastElementChild.remove();
   }
 
+  // What the stream does not carry is taken from the page as another server shows it.
+  async function reload() {
+    const answer = await fetch(location.href, { redirect: 'manual' }).catch(() => 0);
+    if (!answer.ok) return;
+    const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
+    for (const part of document.querySelectorAll('[data-part]')) {
+      const now = page.getElementById(part.id);
+      if (now && now.innerHTML !== part.innerHTML && !busy(part)) part.innerHTML = now.innerHTML;
+    }
+    el('say').textContent = 'What changed was loaded again.';
+  }
+
   const receive = (change) => ({ data }) => {
     const end = data.indexOf('\n');
     const [id, version] = data.slice(0, end).split(' ');
@@ -42,9 +55,16 @@
     source = new EventSource('/console/live?have=' + encodeURIComponent(have));
     source.addEventListener('put', receive(put));
     source.addEventListener('add', receive(add));
+    source.addEventListener('server', ({ data }) => {
+      const id = data.split(' ', 1)[0];
+      if (id === server) return;
+      server = id;
+      restarted = data.slice(id.length + 1);
+      reload();
+    });
     source.addEventListener('at', ({ data }) => {
       el('at').textContent = data;
-      say(lost ? 'Live, reconnected at ' + data : 'Live', 'on');
+      say(restarted ? 'Reconnected; the server was restarted at ' + restarted : lost ? 'Live, reconnected at ' + data : 'Live', 'on');
       if (lost === 1) lost = 2;
       pause = 500;
     });
@@ -73,7 +93,12 @@
     say('Paused', 'off');
   });
   // The outcome is read once: a reload does not repeat it.
-  if (location.search) history.replaceState(null, '', location.pathname);
+  const here = new URL(location);
+  if (here.searchParams.has('changed') || here.searchParams.has('said')) {
+    here.searchParams.delete('changed');
+    here.searchParams.delete('said');
+    history.replaceState(null, '', here);
+  }
   if (el('outcome')) el('outcome').focus();
   pause = 500;
   say('Connecting…', 'off');

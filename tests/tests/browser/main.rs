@@ -3,6 +3,8 @@
 //! tests say that they are skipped.
 
 mod console;
+mod deeds;
 mod pages;
 mod shop;
 mod traces;
+mod trouble;

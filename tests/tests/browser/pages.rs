@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use system_tests::{Browser, System, View, eventually, office};
 
-use crate::{console::sign_in, shop::small, traces};
+use crate::{console::sign_in, shop::small, traces, trouble::Trouble};
 
 /// Pages whose answer says that it is none: a browser calls that an error.
 const REFUSED: [&str; 2] = ["requests-mistake", "request-absent"];
@@ -46,6 +46,11 @@ async fn nothing_is_wrong_with_any_page() {
         ("requests-mistake", "/console/requests?min_ms=soon"),
         ("request", request.as_str()),
         ("request-absent", "/console/requests/4bf92f3577b34da6a3ce929d0e0e4736"),
+        ("parallel-run-empty", "/console/parallel-run"),
+        ("messages-empty", "/console/messages"),
+        ("sagas-empty", "/console/sagas"),
+        ("audit-empty", "/console/audit"),
+        ("nothing-here", "/console/nothing/here"),
     ] {
         found.extend(faults(&browser, &system, name, path).await);
     }
@@ -139,5 +144,41 @@ async fn nothing_is_wrong_with_any_page_of_the_shop() {
         found.extend(browser.faults().await);
     }
     browser.close().await;
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_wrong_with_pages_that_have_much_to_show() {
+    let Some(browser) = Browser::open("pages with much to show").await else {
+        return;
+    };
+    let system = System::start().await;
+    let trouble = Trouble::make(&system).await;
+    sign_in(&browser, &system).await;
+    let letter = format!("/console/messages/{}", trouble.letter);
+    let saga = format!("/console/sagas/ordering/{}", trouble.stuck);
+    let over = format!("/console/sagas/ordering/{}", trouble.done);
+    let mut found = Vec::new();
+    for (name, path) in [
+        ("module", "/console/modules/catalog"),
+        ("module-process", "/console/modules/ordering"),
+        ("parallel-run", "/console/parallel-run?module=catalog"),
+        ("mismatch", trouble.mismatch.as_str()),
+        ("messages", "/console/messages"),
+        ("messages-discarded", "/console/messages?state=discarded"),
+        (
+            "messages-problem",
+            "/console/messages?subject=%3Cscript%3Ealert(1)%3C/script%3E",
+        ),
+        ("letter", letter.as_str()),
+        ("sagas", "/console/sagas"),
+        ("saga", saga.as_str()),
+        ("saga-over", over.as_str()),
+        ("audit", "/console/audit"),
+    ] {
+        found.extend(faults(&browser, &system, name, path).await);
+    }
+    browser.close().await;
+    drop(trouble);
     assert!(found.is_empty(), "{}", found.join("\n"));
 }

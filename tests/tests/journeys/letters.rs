@@ -34,7 +34,7 @@ impl Schema {
         Self { connection, prefix }
     }
 
-    async fn run(&self, sql: &str) {
+    pub async fn run(&self, sql: &str) {
         let sql = sql.replace("SCHEMA.", &self.prefix);
         self.connection.execute_unprepared(&sql).await.expect(&sql);
     }
@@ -46,7 +46,7 @@ impl Schema {
     }
 
     /// From now on what happened to acts cannot be written down.
-    async fn break_it(&self) {
+    pub async fn break_it(&self) {
         if self.prefix.is_empty() {
             let refuse = "SELECT RAISE(ABORT, 'refused as told')";
             return self
@@ -59,7 +59,7 @@ impl Schema {
             .await;
     }
 
-    async fn mend(&self) {
+    pub async fn mend(&self) {
         let on = if self.prefix.is_empty() {
             ""
         } else {

@@ -4,6 +4,7 @@
 mod calls;
 mod commands;
 mod compared;
+mod console;
 mod documents;
 mod doors;
 mod elsewhere;

@@ -140,3 +140,26 @@ impl MigrationTrait for TroubleTables {
         manager.create_index(index).await
     }
 }
+
+/// Letters that were decided about are listed too, in the order in which they were parked.
+pub(crate) struct LetterIndexes;
+
+impl MigrationName for LetterIndexes {
+    fn name(&self) -> &str {
+        "strangler_0010_letter_lists"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for LetterIndexes {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        use dead_letters::Column as D;
+        let index = Index::create()
+            .name("dead_letters_resolution")
+            .table(dead_letters::Entity)
+            .col(D::Resolution)
+            .col(D::ParkedAt)
+            .take();
+        manager.create_index(index).await
+    }
+}

@@ -67,6 +67,18 @@ pub(crate) async fn resolve(tx: &Tx, id: i64, retried: bool, tried: Value, now: 
     update(tx, id, row).await
 }
 
+/// What was given up waits for a decision again.
+pub(crate) async fn park_again(tx: &Tx, id: i64, tried: Value) -> Result<(), DbErr> {
+    let row = queued::ActiveModel {
+        due_at: Set(None),
+        ended_at: Set(None),
+        attempts: Set(0),
+        tried: Set(tried),
+        ..Default::default()
+    };
+    update(tx, id, row).await
+}
+
 pub(super) async fn update(tx: &Tx, id: i64, row: queued::ActiveModel) -> Result<(), DbErr> {
     let update = queued::Entity::update_many().set(row).filter(queued::Column::Id.eq(id));
     update.exec(tx).await.map(drop)

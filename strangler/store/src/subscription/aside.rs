@@ -1,7 +1,8 @@
 //! What a subscription does with events that fail: it sets them aside and tries them again later, in order per subject.
 //!
 //! Of each subject at most one event is at the head: due in `set_aside`, or parked in `dead_letters`. All later ones of
-//! that subject wait behind it, due never, until it is handled or discarded. Every transaction here locks the
+//! that subject wait behind it, due never, until it is handled or discarded. (A letter that is restored may be parked before
+//! another one that is: then that waits for it too, should it be retried.) Every transaction here locks the
 //! subscription's cursor first, so nothing else of the same subscription happens meanwhile.
 
 use std::{collections::HashSet, time::Duration};
@@ -17,7 +18,10 @@ use uuid::Uuid;
 use super::{Cursor, Outcome, Subscription};
 use crate::{
     Envelope, HandlerError, Lease, StoreError,
-    dead_letter::entity::{dead_letters, park, set_aside},
+    dead_letter::{
+        entity::{dead_letters, park, set_aside},
+        restore::parked_before,
+    },
     view::Reader,
     writer::Tx,
 };
@@ -291,6 +295,10 @@ pub(crate) async fn promote(tx: &Tx, subscription: &str, subject: Uuid, now: Dat
         .one(tx)
         .await?;
     let Some(position) = next else { return Ok(()) };
+    // Unless one that was restored is parked before it: then that is the head.
+    if parked_before(tx, subscription, subject, position).await? {
+        return Ok(());
+    }
     let due = set_aside::ActiveModel {
         due_at: Set(Some(now)),
         ..Default::default()

@@ -4,6 +4,8 @@ on_both!(
     a_subject_waits_behind_its_failure,
     what_cannot_be_decoded_is_parked_at_once,
     whatever_fails_order_is_kept,
+    what_was_discarded_is_restored_and_goes_first,
+    letters_are_listed_in_pages,
 );
 
 mod tests {
@@ -19,7 +21,8 @@ mod tests {
     use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
     use strangler::{BoxFuture, Cx};
     use strangler_store::{
-        Db, Envelope, Filter, Handler, HandlerError, LetterId, Retry, StoreError, Subscription, Uow,
+        After, Db, Envelope, Filter, Handler, HandlerError, LetterFilter, LetterId, LetterState, Retry, Same,
+        StoreError, Subscription, Uow,
     };
     use uuid::Uuid;
 
@@ -172,6 +175,138 @@ mod tests {
         assert_eq!(list[0].tried.as_array().unwrap().len(), 1);
         assert!(list[0].error.contains("cannot be decoded"), "{}", list[0].error);
         assert!(positions(&db).await.is_empty());
+    }
+
+    /// Steps until what is parked is this.
+    async fn until_parked(db: &Db, subscription: &Subscription, positions: &[i64]) {
+        let parked = async || {
+            subscription.step().await.unwrap();
+            let ids = db.dead_letters().ids_of(None, 10).await.unwrap();
+            ids.iter().map(|id| id.position).collect::<BTreeSet<_>>()
+        };
+        let wanted: BTreeSet<i64> = positions.iter().copied().collect();
+        eventually("the dead letters", parked, |found| *found == wanted).await;
+    }
+
+    pub async fn what_was_discarded_is_restored_and_goes_first(home: &Home) {
+        let db = home.db("notes").await;
+        let a = id();
+        for _ in 0..4 {
+            write(&db, a, "x").await.unwrap();
+        }
+        db.relay().pass().await.unwrap();
+        let moody = Arc::new(Moody::default());
+        *moody.broken.lock().unwrap() = BTreeSet::from([1, 3]);
+        let subscription = subscribe(&db, &moody);
+        let (dead, operator) = (db.dead_letters(), Cx::system("olga"));
+        until_parked(&db, &subscription, &[1]).await;
+        let first = dead.show(&letter(1)).await.unwrap().unwrap();
+        assert_eq!(
+            dead.restore(&operator, &[letter(1), letter(7)]).await.unwrap(),
+            0,
+            "it is parked"
+        );
+        assert_eq!(dead.discard(&operator, &[letter(1)]).await.unwrap(), 1);
+        let given_up = LetterFilter {
+            state: LetterState::Discarded,
+            ..LetterFilter::default()
+        };
+        assert_eq!(dead.ids(&given_up, 10).await.unwrap(), [letter(1)], "it is kept");
+        // The second one is handled meanwhile, and stays handled; the third is parked in its turn.
+        until_parked(&db, &subscription, &[3]).await;
+        assert_eq!(dead.restore(&operator, &[letter(1)]).await.unwrap(), 1);
+        let again = dead.show(&letter(1)).await.unwrap().unwrap();
+        assert!(
+            again.resolved.is_none() && again.parked_at > first.parked_at,
+            "{again:?}"
+        );
+        assert_eq!(again.tried.as_array().unwrap().last().unwrap()["restored_by"], "olga");
+        // Of the two that are parked the second waits for the first, whichever is retried first.
+        *moody.broken.lock().unwrap() = BTreeSet::from([1]);
+        assert_eq!(dead.retry(&operator, &[letter(3)]).await.unwrap(), 1);
+        assert_eq!(subscription.step().await.unwrap(), 0);
+        assert_eq!(positions(&db).await, [2]);
+        assert_eq!(dead.retry(&operator, &[letter(1)]).await.unwrap(), 1);
+        until_parked(&db, &subscription, &[1]).await;
+        moody.broken.lock().unwrap().clear();
+        assert_eq!(dead.retry(&operator, &[letter(1)]).await.unwrap(), 1);
+        let effects = async || {
+            subscription.step().await.unwrap();
+            positions(&db).await
+        };
+        eventually("all of them", effects, |p| p == &[2, 1, 3, 4]).await;
+        assert_eq!(dead.depth().await.unwrap(), strangler_store::Depth::default());
+    }
+
+    pub async fn letters_are_listed_in_pages(home: &Home) {
+        let db = home.db("notes").await;
+        let subjects: Vec<Uuid> = (0..5).map(|_| id()).collect();
+        for subject in &subjects {
+            write(&db, *subject, "x").await.unwrap();
+        }
+        write(&db, subjects[4], "x").await.unwrap();
+        db.relay().pass().await.unwrap();
+        let moody = Arc::new(Moody::default());
+        moody.undecodable.store(true, Ordering::SeqCst);
+        let subscription = subscribe(&db, &moody);
+        until_parked(&db, &subscription, &[1, 2, 3, 4, 5]).await;
+        let (dead, all) = (db.dead_letters(), LetterFilter::default());
+        let mut seen = Vec::new();
+        let mut after = None;
+        loop {
+            let page = dead.page(&all, after.as_ref(), 2).await.unwrap();
+            let Some(last) = page.last() else { break };
+            after = Some(After {
+                at: last.parked_at,
+                same: Same::Beyond(last.id.clone()),
+            });
+            seen.extend(page.into_iter().map(|l| (l.id.position, l.waiting)));
+        }
+        assert_eq!(seen, [(1, 0), (2, 0), (3, 0), (4, 0), (5, 1)]);
+        let of = async |filter: LetterFilter| {
+            let ids = dead.ids(&filter, 10).await.unwrap();
+            assert_eq!(dead.count(&filter, 10).await.unwrap(), ids.len() as u64);
+            ids.iter().map(|id| id.position).collect::<Vec<_>>()
+        };
+        let third = dead.show(&letter(3)).await.unwrap().unwrap();
+        let event_type = third.event.as_ref().unwrap().event_type.clone();
+        let (subject, at) = (Some(third.subject), Some(third.parked_at));
+        assert_eq!(of(LetterFilter { subject, ..all.clone() }).await, [3]);
+        assert_eq!(
+            of(LetterFilter {
+                since: at,
+                ..all.clone()
+            })
+            .await,
+            [3, 4, 5]
+        );
+        assert_eq!(
+            of(LetterFilter {
+                until: at,
+                ..all.clone()
+            })
+            .await,
+            [1, 2, 3]
+        );
+        let typed = |event_type: &str| LetterFilter {
+            event_type: Some(event_type.to_owned()),
+            ..all.clone()
+        };
+        assert_eq!(of(typed(&event_type)).await.len(), 5);
+        assert!(of(typed("it's something else")).await.is_empty());
+        assert_eq!(dead.count(&all, 3).await.unwrap(), 3);
+        let last = dead.show(&letter(5)).await.unwrap().unwrap();
+        let behind = dead.behind(&last, 10).await.unwrap();
+        assert_eq!((behind.len(), behind[0].position), (1, 6));
+        let waiting = db.waiting().await.unwrap();
+        let of_s = |n| vec![("s".to_owned(), n)];
+        assert_eq!((waiting.set_aside, waiting.parked), (of_s(1), of_s(5)));
+        let tables = db.tables().await.unwrap();
+        let rows = |name: &str| tables.iter().find(|t| t.name == name).map(|t| t.rows);
+        assert_eq!(
+            (rows("dead_letters"), rows("event_log"), rows("nothing")),
+            (Some(5), Some(6), None)
+        );
     }
 
     pub async fn whatever_fails_order_is_kept(home: &Home) {

@@ -1,0 +1,455 @@
+//! What is on its way between the modules, and what could not be handled: dead letters in pages, and what is decided about
+//! many of them at once.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    Form,
+    extract::{
+        Query, State,
+        rejection::{FormRejection, QueryRejection},
+    },
+    http::StatusCode,
+    response::{Redirect, Response},
+};
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::Deserialize;
+use strangler::{Clock, Principal, routes::Refusal};
+
+use super::{
+    Console,
+    fragment::Fragment,
+    module_view::grouped,
+    page::{Frame, page},
+    said::{Said, reason},
+    screen::{Moment, clock_time},
+    session::SignedIn,
+    waiting::{self, Everything},
+    window::{ROWS, address, given, time},
+};
+use crate::control::{ChosenLetters, Decided, LetterLine, LetterQuery};
+
+const PATH: &str = "/console/messages";
+
+#[derive(Template)]
+#[template(path = "console/messages.html")]
+struct MessagesPage {
+    frame: Frame,
+    backlogs: Vec<Fragment>,
+    total: Fragment,
+    asked: Asked,
+    schemas: Vec<&'static str>,
+    letters: Vec<Row>,
+    not_read: Vec<String>,
+    /// How many letters the filter means, in words; the moment after which none is meant any more.
+    meant: String,
+    any: bool,
+    frozen: String,
+    as_of: String,
+    first: Option<String>,
+    next: Option<String>,
+    filtered: bool,
+    outcome: Option<Said>,
+    problem: Option<String>,
+}
+
+impl MessagesPage {
+    fn parked(&self) -> bool {
+        self.asked.state == "parked"
+    }
+
+    fn discarded(&self) -> bool {
+        self.asked.state == "discarded"
+    }
+}
+
+/// One letter of the list.
+struct Row {
+    href: String,
+    line: LetterLine,
+    event: String,
+    parked: Moment,
+    waiting: String,
+}
+
+impl Row {
+    fn new(line: LetterLine) -> Self {
+        Self {
+            href: href(&line.module, &line.subscription, line.position),
+            event: line.event.clone().unwrap_or_else(|| "no event".to_owned()),
+            parked: Moment(line.parked_at),
+            waiting: grouped(line.waiting),
+            line,
+        }
+    }
+}
+
+/// The address of a letter's page.
+pub(super) fn href(module: &str, subscription: &str, position: i64) -> String {
+    let part = |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
+    format!("{PATH}/{}/{}/{position}", part(module), part(subscription))
+}
+
+/// What is looked for: the address of the page, and the hidden fields of its forms.
+#[derive(Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Asked {
+    pub(super) module: String,
+    pub(super) subscription: String,
+    pub(super) subject: String,
+    #[serde(rename = "type")]
+    pub(super) event: String,
+    pub(super) since: String,
+    pub(super) until: String,
+    pub(super) state: String,
+    cursor: String,
+    said: String,
+}
+
+/// What is looked for, understood.
+struct Meant {
+    of: Option<String>,
+    subject: Option<uuid::Uuid>,
+    event: Option<String>,
+    since: Option<DateTime<Utc>>,
+    until: Option<DateTime<Utc>>,
+}
+
+impl Asked {
+    /// # Errors
+    /// A sentence that says which field is not understood.
+    fn understood(&self) -> Result<Meant, String> {
+        let subject = given(&self.subject).map(|text| {
+            text.parse().map_err(|_| {
+                format!("“{text}” is no subject; it is an id such as 0190f2d4-5c1e-7a3b-8f00-3c2a1b0d9e8f")
+            })
+        });
+        let of = match (given(&self.module), given(&self.subscription)) {
+            (Some(module), Some(subscription)) => Some(format!("{module}/{subscription}")),
+            (Some(module), None) => Some(module),
+            (None, None) => None,
+            (None, Some(_)) => return Err("A subscription belongs to a module: choose that too.".to_owned()),
+        };
+        Ok(Meant {
+            of,
+            subject: subject.transpose()?,
+            event: given(&self.event),
+            since: time(&self.since)?,
+            until: time(&self.until)?,
+        })
+    }
+
+    /// The parts of the address, without the place in the list.
+    fn query(&self) -> [(&str, &str); 7] {
+        let state = if self.state == "parked" { "" } else { &self.state };
+        [
+            ("module", &self.module),
+            ("subscription", &self.subscription),
+            ("subject", &self.subject),
+            ("type", &self.event),
+            ("since", &self.since),
+            ("until", &self.until),
+            ("state", state),
+        ]
+    }
+}
+
+/// `GET /console/messages`.
+pub(super) async fn show(
+    _: SignedIn,
+    State(console): State<Arc<Console>>,
+    asked: Result<Query<Asked>, QueryRejection>,
+) -> Response {
+    let mut asked = asked.map(|Query(asked)| asked).unwrap_or_default();
+    if !["retried", "discarded"].contains(&asked.state.as_str()) {
+        asked.state = "parked".to_owned();
+    }
+    let control = &console.control;
+    // Taken before the list is read: what comes while it is read is not meant.
+    let now = control.clock().now();
+    let list = async {
+        let meant = asked.understood()?;
+        let frozen = meant.until.map_or(now, |until| until.min(now));
+        let query = LetterQuery {
+            of: meant.of,
+            state: Some(asked.state.clone()),
+            subject: meant.subject,
+            event: meant.event,
+            since: meant.since,
+            until: Some(frozen),
+            limit: Some(ROWS),
+            cursor: given(&asked.cursor),
+        };
+        let (letters, count) = tokio::join!(control.dead_letters(&query), control.count_letters(&query));
+        Ok::<_, String>((letters?, count?, frozen))
+    };
+    let (all, list) = tokio::join!(Everything::of(control), list);
+    let problem = list.as_ref().err().cloned();
+    let (letters, not_read, next, count, frozen) = match list {
+        Ok((list, count, frozen)) => (list.dead_letters, list.not_read, list.next, count, frozen),
+        Err(_) => (Vec::new(), Vec::new(), None, Some(0), now),
+    };
+    let filter = asked.query();
+    let more = |cursor: &str| {
+        let query: Vec<_> = filter.into_iter().chain([("cursor", cursor)]).collect();
+        format!("{}#letters", address(PATH, &query))
+    };
+    let filtered = filter.iter().any(|(name, value)| *name != "state" && !value.is_empty());
+    let (next, first) = (next.as_deref().map(more), (!asked.cursor.is_empty()).then(|| more("")));
+    let outcome = Said::of(&console, Some(&asked.said));
+    page(
+        StatusCode::OK,
+        &MessagesPage {
+            frame: Frame::at(PATH).live(now),
+            backlogs: control.schemas().map(|db| all.row(db.schema())).collect(),
+            total: all.letters(),
+            schemas: control.schemas().map(|db| schema_name(control, db.schema())).collect(),
+            letters: letters.into_iter().map(Row::new).collect(),
+            not_read,
+            meant: count.map_or_else(|| "an unknown number of".to_owned(), waiting::counted),
+            any: count != Some(0),
+            frozen: frozen.to_rfc3339_opts(SecondsFormat::Micros, true),
+            as_of: clock_time(now),
+            first,
+            next,
+            filtered,
+            outcome,
+            problem,
+            asked,
+        },
+    )
+}
+
+/// The name of a schema, which lives as long as the program.
+fn schema_name(control: &crate::control::Control, schema: &str) -> &'static str {
+    let module = control
+        .modules
+        .iter()
+        .map(|m| m.contract.name)
+        .find(|name| *name == schema);
+    module.unwrap_or(crate::databases::CONTROL)
+}
+
+/// Addresses from which one is sent to the list.
+pub(super) async fn here() -> Redirect {
+    Redirect::to(PATH)
+}
+
+/// A decision: about one letter (`id`), or about all that a filter means.
+#[derive(Deserialize)]
+pub(super) struct Decision {
+    #[serde(default)]
+    id: String,
+    /// The filter; `until` is the moment after which no letter is meant.
+    #[serde(default)]
+    module: String,
+    #[serde(default)]
+    subscription: String,
+    #[serde(default)]
+    subject: String,
+    #[serde(default, rename = "type")]
+    event: String,
+    #[serde(default)]
+    since: String,
+    #[serde(default)]
+    until: String,
+    /// The filter's own `until`, for the page that is shown then.
+    #[serde(default)]
+    shown_until: String,
+    #[serde(default)]
+    state: String,
+    #[serde(default)]
+    why: String,
+}
+
+impl Decision {
+    fn chosen(&self) -> Result<ChosenLetters, Refusal> {
+        let why = reason(&self.why);
+        if let Some(id) = given(&self.id) {
+            return Ok(ChosenLetters {
+                ids: vec![id],
+                why,
+                ..ChosenLetters::default()
+            });
+        }
+        let asked = self.asked(&self.until);
+        let Meant {
+            of,
+            subject,
+            event,
+            since,
+            until,
+        } = asked.understood().map_err(Refusal::Wrong)?;
+        if until.is_none() {
+            return Err(Refusal::Wrong(
+                "the form does not say up to when letters are meant; load the page again".to_owned(),
+            ));
+        }
+        Ok(ChosenLetters {
+            ids: Vec::new(),
+            all: of.is_none(),
+            of,
+            subject,
+            event,
+            since,
+            until,
+            why,
+        })
+    }
+
+    fn asked(&self, until: &str) -> Asked {
+        Asked {
+            module: self.module.clone(),
+            subscription: self.subscription.clone(),
+            subject: self.subject.clone(),
+            event: self.event.clone(),
+            since: self.since.clone(),
+            until: until.to_owned(),
+            state: self.state.clone(),
+            ..Asked::default()
+        }
+    }
+
+    /// Says what became of it, on the page that the form was on.
+    fn said(&self, console: &Console, said: Said) -> Response {
+        let parts: Vec<_> = self.id.splitn(2, '/').collect();
+        let letter = match &parts[..] {
+            [module, rest] => rest
+                .rsplit_once('/')
+                .and_then(|(subscription, position)| Some(href(module, subscription, position.parse().ok()?))),
+            _ => None,
+        };
+        match letter {
+            Some(letter) => said.on(console, &letter, &[]),
+            None => said.on(console, PATH, &self.asked(&self.shown_until).query()),
+        }
+    }
+}
+
+/// What became of it, in a sentence.
+fn outcome(decided: Decided, done: &str, then: &str) -> Said {
+    let letters = match decided.done {
+        1 => "1 dead letter was".to_owned(),
+        n => format!("{} dead letters were", grouped(n as u64)),
+    };
+    let more = match decided.more {
+        true => " There are more: do it again.",
+        false => "",
+    };
+    Said::done(format!("{letters} {done}.{then}{more}"))
+}
+
+/// What can be decided.
+#[derive(Clone, Copy)]
+enum Verb {
+    Retry,
+    Discard,
+    Restore,
+}
+
+/// `POST /console/messages/retry`.
+pub(super) async fn retry(
+    SignedIn(by): SignedIn,
+    State(console): State<Arc<Console>>,
+    form: Result<Form<Decision>, FormRejection>,
+) -> Response {
+    decide(&console, &by, form, Verb::Retry).await
+}
+
+/// `POST /console/messages/discard`.
+pub(super) async fn discard(
+    SignedIn(by): SignedIn,
+    State(console): State<Arc<Console>>,
+    form: Result<Form<Decision>, FormRejection>,
+) -> Response {
+    decide(&console, &by, form, Verb::Discard).await
+}
+
+/// `POST /console/messages/restore`.
+pub(super) async fn restore(
+    SignedIn(by): SignedIn,
+    State(console): State<Arc<Console>>,
+    form: Result<Form<Decision>, FormRejection>,
+) -> Response {
+    decide(&console, &by, form, Verb::Restore).await
+}
+
+async fn decide(
+    console: &Console,
+    by: &Principal,
+    form: Result<Form<Decision>, FormRejection>,
+    verb: Verb,
+) -> Response {
+    let decision = match form {
+        Ok(Form(decision)) => decision,
+        Err(rejection) => {
+            let why = format!("The form was not understood: {}.", rejection.body_text());
+            return Said::refused(why).on(console, PATH, &[]);
+        }
+    };
+    let done = async {
+        let (control, chosen) = (&console.control, decision.chosen()?);
+        Ok(match verb {
+            Verb::Retry => outcome(
+                control.retry_letters(&chosen, by).await?,
+                "put back to be handled",
+                " What fails again comes back to the list, and so does what comes meanwhile.",
+            ),
+            Verb::Discard => outcome(
+                control.discard_letters(&chosen, by).await?,
+                "discarded",
+                " What waited behind goes on without it. It is kept for a while among the discarded, and can be restored.",
+            ),
+            Verb::Restore => outcome(
+                control.restore_letters(&chosen, by).await?,
+                "restored",
+                " What of the same subjects was handled meanwhile stays handled; what was not waits again.",
+            ),
+        })
+    };
+    let said = done.await.unwrap_or_else(|refusal: Refusal| Said::refusal(&refusal));
+    decision.said(console, said)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decision(fields: &str) -> Decision {
+        serde_json::from_str(fields).unwrap()
+    }
+
+    #[test]
+    fn a_form_means_one_letter_or_a_frozen_set() {
+        let one = decision(r#"{"id": "seating/s/17", "why": " mended "}"#)
+            .chosen()
+            .unwrap();
+        assert_eq!(
+            (one.ids, one.all, one.why.as_deref()),
+            (vec!["seating/s/17".to_owned()], false, Some("mended"))
+        );
+        let all = decision(r#"{"until": "2026-11-21T17:30:00.123456Z"}"#)
+            .chosen()
+            .unwrap();
+        assert!(
+            all.all && all.until.is_some_and(|at| at.timestamp_subsec_micros() == 123_456),
+            "{all:?}"
+        );
+        let of =
+            decision(r#"{"module": "seating", "subscription": "s", "type": "a.b.c", "until": "2026-11-21T17:30"}"#);
+        let of = of.chosen().unwrap();
+        assert_eq!(
+            (of.of.as_deref(), of.event.as_deref(), of.all),
+            (Some("seating/s"), Some("a.b.c"), false)
+        );
+        for wrong in [
+            r#"{}"#,
+            r#"{"subject": "x", "until": "2026-11-21T17:30"}"#,
+            r#"{"subscription": "s", "until": "2026-11-21T17:30"}"#,
+        ] {
+            assert!(matches!(decision(wrong).chosen(), Err(Refusal::Wrong(_))), "{wrong}");
+        }
+        assert_eq!(href("a", "queue:b c", 3), "/console/messages/a/queue%3Ab%20c/3");
+    }
+}
