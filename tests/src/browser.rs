@@ -221,9 +221,13 @@ impl Browser {
 
     /// Types into the field that this selector finds, in the place of what is in it.
     pub async fn fill(&self, css: &str, text: &str) {
-        let field = self.find(css).await;
-        field.clear().await.expect("a field");
-        field.send_keys(text).await.expect("a field");
+        // The page may be on its way to the next one.
+        eventually(&format!("{css} can be filled in"), SOON, || async {
+            let field = self.driver.find(By::Css(css)).await.ok()?;
+            field.clear().await.ok()?;
+            field.send_keys(text).await.ok()
+        })
+        .await;
     }
 
     /// Presses a key wherever the focus is.

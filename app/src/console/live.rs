@@ -355,6 +355,7 @@ mod tests {
         let (all, stop) = (watch::Sender::<Arc<Shown>>::default(), CancellationToken::new());
         all.send_replace(much(0));
         let mut listening = listening(&all, "", &stop);
+        assert!(text(&mut listening).await.starts_with("event: server"));
         let (mut told, mut last, began) = (std::collections::BTreeSet::new(), None::<Instant>, Instant::now());
         // Everything changes all the time, twice as often as it may be sent.
         for round in 1..=40 {
