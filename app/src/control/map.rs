@@ -145,7 +145,10 @@ fn arrows(modules: &[(&str, bool)], seen: &[ArrowFigures], lags: &Lags) -> Vec<M
             arrow.lag = known.and_then(|lags| lags.into_iter().max());
         }
     }
-    all.into_values().collect()
+    let mut all: Vec<_> = all.into_values().collect();
+    // What comes from outside comes first.
+    all.sort_by_key(|arrow| (arrow.kind, arrow.from != OUTSIDE));
+    all
 }
 
 impl Control {
@@ -228,16 +231,16 @@ mod tests {
         assert_eq!(
             said,
             [
-                ("catalog", "payments", Call, false, true),
-                ("ordering", "payments", Call, true, false),
-                ("ordering", "seating", Call, true, true),
                 (OUTSIDE, "catalog", Call, true, false),
                 (OUTSIDE, "ordering", Call, true, false),
                 (OUTSIDE, "seating", Call, true, false),
+                ("catalog", "payments", Call, false, true),
+                ("ordering", "payments", Call, true, false),
+                ("ordering", "seating", Call, true, true),
                 ("catalog", "payments", Event, false, true),
                 ("catalog", "seating", Event, true, true),
             ]
         );
-        assert_eq!((all[6].lag, all[7].lag, all[2].requests), (None, Some(4), 3));
+        assert_eq!((all[6].lag, all[7].lag, all[5].requests), (None, Some(4), 3));
     }
 }

@@ -14,7 +14,7 @@ const GAP: f64 = 132.0;
 /// The first lane below a row, and the distance of the next.
 const LANE: (f64, f64) = (34.0, 36.0);
 /// Two arrows that end at the same box are this far apart.
-const APART: f64 = 22.0;
+const APART: f64 = 20.0;
 /// Where along a box's edge an arrow may end.
 const PLACES: usize = 9;
 
@@ -210,11 +210,18 @@ impl<'a> Router<'a> {
 
     fn route(mut self, row_of: &dyn Fn(usize) -> usize) -> Vec<Way> {
         let mut points = vec![Vec::new(); self.arrows.len()];
-        // Lanes below a row first: they have no choice.
-        for (index, arrow) in self.arrows.iter().enumerate() {
-            if let Some(from) = arrow.from.filter(|&from| row_of(from) == row_of(arrow.to)) {
-                points[index] = self.lane(from, arrow.to, row_of(from));
-            }
+        // Lanes below a row first, as they have no choice; the shorter ones further up, so that the longer go around them.
+        let level = |arrow: &Arrow| arrow.from.filter(|&from| row_of(from) == row_of(arrow.to));
+        let mut lanes: Vec<_> = (0..self.arrows.len())
+            .filter_map(|index| Some((index, level(&self.arrows[index])?)))
+            .collect();
+        let reach = |index: usize, from: usize| {
+            let (one, other) = (self.picture.boxes[from], self.picture.boxes[self.arrows[index].to]);
+            (one.x - other.x).abs()
+        };
+        lanes.sort_by(|a, b| reach(a.0, a.1).total_cmp(&reach(b.0, b.1)));
+        for (index, from) in lanes {
+            points[index] = self.lane(from, self.arrows[index].to, row_of(from));
         }
         for (index, arrow) in self.arrows.iter().enumerate() {
             if points[index].is_empty() {
