@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use system_tests::{Browser, System, View, eventually, office};
+use system_tests::{Browser, System, View, eventually, office, system::signal};
 
 use crate::{console::sign_in, shop::small, traces, trouble::Trouble};
 
@@ -56,6 +56,19 @@ async fn nothing_is_wrong_with_any_page() {
     }
     browser.close().await;
     assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// Looks at the page that the browser is at in every way, as it is.
+async fn looked_at(browser: &Browser, name: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    for view in View::ALL {
+        browser.view(view).await;
+        let view = view.name();
+        browser.shoot(&format!("{name}-{view}")).await;
+        let found = browser.faults().await;
+        faults.extend(found.into_iter().map(|fault| format!("{name} at {view}: {fault}")));
+    }
+    faults
 }
 
 /// Buys a seat of a show over HTTP; the order's id.
@@ -143,6 +156,42 @@ async fn nothing_is_wrong_with_any_page_of_the_shop() {
         browser.shoot(&format!("shop-checkout-mistake-{}", view.name())).await;
         found.extend(browser.faults().await);
     }
+    // Somebody was faster; then seats that are one's own; then nobody who knows of seats.
+    browser
+        .go(&format!(
+            "{}/shows/{show}?seat=Stalls-C-1&seat=Stalls-C-2",
+            system.public()
+        ))
+        .await;
+    browser.find("[data-map]").await;
+    let faster = json!({"show": show, "seats": ["Stalls-C-1"]});
+    let path = format!("/api/v1/seating/holds/{}", office::id());
+    assert_eq!(system.put(&path, &faster).await.status, 201);
+    browser.press("Hold these seats").await;
+    browser.sees("Somebody else was faster").await;
+    found.extend(looked_at(&browser, "shop-conflict").await);
+    browser.press("Hold these seats").await;
+    browser.sees("Checkout").await;
+    browser.press("Back to the seats").await;
+    browser.sees("Some seats are held for you").await;
+    found.extend(looked_at(&browser, "shop-mine").await);
+    system.run(&["extract", "seating"]).await;
+    system
+        .run(&["stage", "seating", "remote", "--fallback", "none", "--why", "test"])
+        .await;
+    for pid in system.healthy_pids("seating").await {
+        signal("KILL", u32::try_from(pid).expect("a pid"));
+    }
+    eventually("the page says so", Duration::from_secs(30), || async {
+        browser.reload().await;
+        browser
+            .text()
+            .await
+            .contains("Seats cannot be chosen at the moment")
+            .then_some(())
+    })
+    .await;
+    found.extend(looked_at(&browser, "shop-down").await);
     browser.close().await;
     assert!(found.is_empty(), "{}", found.join("\n"));
 }

@@ -47,7 +47,7 @@ impl Filter {
             && to < from
         {
             read.mistakes
-                .push(("to", "the last day is before the first".to_owned()));
+                .push(("to", "The last day is before the first.".to_owned()));
         }
         let city = read.name("city", &read.city.clone());
         let search = read.name("q", &read.q.clone());
@@ -73,7 +73,8 @@ impl Filter {
         let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
         let day = day.filter(|day| time(*day).is_some());
         if day.is_none() {
-            self.mistakes.push((field, "write a day such as 2027-05-01".to_owned()));
+            self.mistakes
+                .push((field, "Write a day such as 2027-05-01.".to_owned()));
         }
         day
     }
@@ -187,7 +188,7 @@ mod tests {
         assert_eq!((filter.mistake("city"), filter.from.as_str()), (None, "soon"));
         assert_eq!((asked.days, asked.cursor), ((None, None), None));
         let (filter, _) = read(&[("from", "2027-05-02"), ("to", "2027-05-01")]);
-        assert_eq!(filter.mistake("to"), Some("the last day is before the first"));
+        assert_eq!(filter.mistake("to"), Some("The last day is before the first."));
     }
 
     #[test]
