@@ -1,8 +1,8 @@
 //! What happened to a request: every call that it caused, who asked whom, which side answered and how long that took; and,
 //! summed up, who calls whom at all.
 //!
-//! A [`Recorder`] keeps the last requests of a process in rings that are allocated once. Recording a call takes two readings
-//! of the clock that are taken anyway, one atomic counter and the lock of one slot that nobody else wants; it allocates
+//! A [`Recorder`] keeps the last requests of a process in rings that are allocated once. Recording a call takes one more
+//! reading of the clock, one atomic counter and the lock of one slot that nobody else wants; it allocates
 //! nothing, and where a slot is busy the call is left out and counted. An extracted process keeps its own part; the parts
 //! are joined by their trace when somebody looks ([`trees`]). No body, no query and no name is kept: of a request's path the
 //! operation and the first parameter that is a UUID.
@@ -235,7 +235,7 @@ impl<'a> Recording<'a> {
     }
 
     /// Another process answered like this.
-    pub(crate) fn end_with(self, answer: &Result<Answered, Fault>) {
+    pub(crate) fn answered(self, answer: &Result<Answered, Fault>) {
         match answer {
             Ok(answer) => self.end(answer.status.as_u16(), None),
             Err(fault) => self.end(fault.status(), Some(fault.kind())),

@@ -100,7 +100,7 @@ impl Transport for Direct {
             let call = (contract, ask.index);
             let recording = Recording::begin(recorder, call, cx, cx.origin, CallPart::Ask, Instant::now());
             let answer = self.ask(cx, contract, ask).await;
-            recording.end_with(&answer);
+            recording.answered(&answer);
             answer
         })
     }

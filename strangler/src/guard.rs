@@ -31,28 +31,53 @@ impl Guard {
         Self { contract, stats }
     }
 
-    /// The context of the module's own code under `cx`: where calls are recorded, within a span of its own.
+    /// Whether calls under `cx` are recorded.
+    #[inline]
+    pub fn records(&self, cx: &Cx) -> bool {
+        self.stats.recorder().is_some() && cx.origin != Origin::Untold
+    }
+
+    /// The context of the module's own code under `cx`, where calls are recorded: within a span of its own.
     pub fn enter<'a>(&self, cx: &'a Cx) -> Entered<'a> {
-        let recorded = self.stats.recorder().is_some() && cx.origin != Origin::Untold;
         Entered {
             outer: cx,
-            inner: recorded.then(|| cx.within_module(self.contract.name)),
+            inner: cx.within_module(self.contract.name),
         }
     }
 
-    /// Runs `call` as operation `index` within `entered`, if it may run and as long as there is time.
-    ///
-    /// A timer is made only for a call that is not ready at its first poll: most are, or are waiting for I/O that takes
-    /// far longer than a timer costs.
-    pub async fn run<T, E: ContractError>(
+    /// Runs `call` as operation `index` for `cx`, if it may run and as long as there is time.
+    pub fn run<T, E: ContractError>(
+        &self,
+        index: usize,
+        cx: &Cx,
+        call: impl Future<Output = Result<T, E>>,
+    ) -> impl Future<Output = Result<T, Failure<E>>> {
+        self.run_as(index, cx, call, Unrecorded)
+    }
+
+    /// The same within `entered`, and recorded.
+    pub async fn run_recorded<T, E: ContractError>(
         &self,
         index: usize,
         entered: &Entered<'_>,
         call: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Failure<E>> {
-        let (stats, cx) = (self.stats.operation(index), entered.outer);
+        let recording = |began| self.recording(index, entered, began);
+        self.run_as(index, entered.outer, call, recording).await
+    }
+
+    /// A timer is made only for a call that is not ready at its first poll: most are, or are waiting for I/O that takes
+    /// far longer than a timer costs.
+    async fn run_as<T, E: ContractError>(
+        &self,
+        index: usize,
+        cx: &Cx,
+        call: impl Future<Output = Result<T, E>>,
+        record: impl Record,
+    ) -> Result<T, Failure<E>> {
+        let stats = self.stats.operation(index);
         let began = Instant::now();
-        let recording = self.recording(index, entered, began);
+        let recording = record.begin(began);
         if let Err(fault) = self.admit(index, cx, began) {
             stats.refused.fetch_add(1, Relaxed);
             recording.end(fault.status(), Some(fault.kind()));
@@ -80,17 +105,14 @@ impl Guard {
             },
         };
         ticket.finish();
-        if recording.is_kept() {
-            let status = result.as_ref().err().map_or(200, |error| error.to_problem().status);
-            recording.end(status, None);
-        }
+        recording.end_with(|| result.as_ref().err().map_or(200, |error| error.to_problem().status));
         result.map_err(Failure::Module)
     }
 
     fn recording<'a>(&'a self, index: usize, entered: &'a Entered<'_>, began: Instant) -> Recording<'a> {
         let (outer, call) = (entered.outer, (self.contract, index));
         let recorder = self.stats.recorder().map(|r| &**r);
-        let recording = Recording::begin(recorder, call, entered.cx(), outer.origin, CallPart::Run, began);
+        let recording = Recording::begin(recorder, call, &entered.inner, outer.origin, CallPart::Run, began);
         match outer.purpose {
             Purpose::Answer => recording,
             Purpose::Fallback => recording.by(CallSide::Fallback),
@@ -123,16 +145,64 @@ impl Guard {
     }
 }
 
+/// Begins to record a call, or does not: what is not recorded costs nothing.
+trait Record {
+    type Kept: Kept;
+
+    fn begin(self, began: Instant) -> Self::Kept;
+}
+
+/// A call that is recorded, or not.
+trait Kept {
+    fn end(self, status: u16, fault: Option<FaultKind>);
+
+    fn end_with(self, status: impl FnOnce() -> u16);
+}
+
+struct Unrecorded;
+
+impl Record for Unrecorded {
+    type Kept = Self;
+
+    fn begin(self, _: Instant) -> Self {
+        self
+    }
+}
+
+impl Kept for Unrecorded {
+    fn end(self, _: u16, _: Option<FaultKind>) {}
+
+    fn end_with(self, _: impl FnOnce() -> u16) {}
+}
+
+impl<'a, F: FnOnce(Instant) -> Recording<'a>> Record for F {
+    type Kept = Recording<'a>;
+
+    fn begin(self, began: Instant) -> Recording<'a> {
+        self(began)
+    }
+}
+
+impl Kept for Recording<'_> {
+    fn end(self, status: u16, fault: Option<FaultKind>) {
+        Recording::end(self, status, fault);
+    }
+
+    fn end_with(self, status: impl FnOnce() -> u16) {
+        Recording::end(self, status(), None);
+    }
+}
+
 /// A call's context from outside the module, and from within.
 pub struct Entered<'a> {
     outer: &'a Cx,
-    inner: Option<Cx>,
+    inner: Cx,
 }
 
 impl Entered<'_> {
     /// The context of the module's own code.
     pub fn cx(&self) -> &Cx {
-        self.inner.as_ref().unwrap_or(self.outer)
+        &self.inner
     }
 }
 

@@ -257,7 +257,7 @@ impl Transport for Pool {
                 Ok(answer) => read(cx, answer.answer, ask.most).await,
                 Err(fault) => Err(fault),
             };
-            recording.end_with(&answer);
+            recording.answered(&answer);
             answer
         })
     }

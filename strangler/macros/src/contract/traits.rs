@@ -105,11 +105,16 @@ fn guarded(contract: &Contract) -> TokenStream {
         // as well.
         quote! {
             #head {
+                if !self.guard.records(#cx) {
+                    return ::std::boxed::Box::pin(self.guard.run(#index, #cx, async move {
+                        #service::#ident(&self.service, #cx, #(#names),*).await
+                    }));
+                }
                 ::std::boxed::Box::pin(async move {
                     let #entered = self.guard.enter(#cx);
                     let #cx = #entered.cx();
                     let #call = async move { #service::#ident(&self.service, #cx, #(#names),*).await };
-                    self.guard.run(#index, &#entered, #call).await
+                    self.guard.run_recorded(#index, &#entered, #call).await
                 })
             }
         }
