@@ -9,6 +9,7 @@ mod letters;
 mod output;
 mod sagas;
 mod serving;
+mod trail;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -100,9 +101,9 @@ enum Command {
     /// The migration map: who answers what, and how both sides compare
     Status(output::Json),
     /// How the service's answers differ from the monolith's
-    Diffs(commands::DiffsArgs),
+    Diffs(trail::DiffsArgs),
     /// Who changed what, when and why
-    Audit(commands::AuditArgs),
+    Audit(trail::AuditArgs),
     /// What happens in the modules
     #[command(subcommand)]
     Events(events::EventsCommand),
@@ -159,8 +160,8 @@ fn run(command: Command, global: &Global) -> Result<(), Failure> {
             Command::MergeBack(args) => commands::merge_back(args, global).await,
             Command::Stage(args) => commands::stage(args, global).await,
             Command::Status(args) => commands::status(args, global).await,
-            Command::Diffs(args) => commands::diffs(args, global).await,
-            Command::Audit(args) => commands::audit(args, global).await,
+            Command::Diffs(args) => trail::diffs(args, global).await,
+            Command::Audit(args) => trail::audit(args, global).await,
             Command::Events(command) => events::run(command, global).await,
             Command::DeadLetters(command) => letters::run(command, global).await,
             Command::Sagas(command) => sagas::run(command, global).await,

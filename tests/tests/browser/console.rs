@@ -56,7 +56,7 @@ async fn the_console_is_entered_and_left_by_keys() {
     browser.keys(&system.token()).await;
     browser.key(Key::Enter).await;
     browser.sees("Migration map").await;
-    browser.tab_to("form[action='/console/logout'] button", 10).await;
+    browser.tab_to("form[action='/console/logout'] button", 20).await;
     browser.key(Key::Enter).await;
     browser.find("#token").await;
     browser.close().await;
