@@ -114,8 +114,8 @@ impl WebPage {
     }
 }
 
-/// The headers of every page.
-fn protect(headers: &mut HeaderMap) {
+/// The headers of every page: it loads nothing from elsewhere, is in nobody's frame, and runs no script but its own files.
+pub fn protect(headers: &mut HeaderMap) {
     for (name, value) in [
         (CONTENT_SECURITY_POLICY, POLICY),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),

@@ -11,6 +11,7 @@ mod output;
 mod requests;
 mod sagas;
 mod serving;
+mod trail;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -111,9 +112,9 @@ enum Command {
   banyan requests show 4bf92f3577b34da6a3ce929d0e0e4736")]
     Requests(requests::RequestsArgs),
     /// How the service's answers differ from the monolith's
-    Diffs(commands::DiffsArgs),
+    Diffs(trail::DiffsArgs),
     /// Who changed what, when and why
-    Audit(commands::AuditArgs),
+    Audit(trail::AuditArgs),
     /// What happens in the modules
     #[command(subcommand)]
     Events(events::EventsCommand),
@@ -172,8 +173,8 @@ fn run(command: Command, global: &Global) -> Result<(), Failure> {
             Command::Status(args) => commands::status(args, global).await,
             Command::Map(args) => map::run(args, global).await,
             Command::Requests(args) => requests::run(args, global).await,
-            Command::Diffs(args) => commands::diffs(args, global).await,
-            Command::Audit(args) => commands::audit(args, global).await,
+            Command::Diffs(args) => trail::diffs(args, global).await,
+            Command::Audit(args) => trail::audit(args, global).await,
             Command::Events(command) => events::run(command, global).await,
             Command::DeadLetters(command) => letters::run(command, global).await,
             Command::Sagas(command) => sagas::run(command, global).await,

@@ -1,29 +1,29 @@
 //! One module: its contract, who serves it, what it tells and hears, its tables; and the flips of its stages, which can be
 //! undone.
 
+mod deeds;
+
 use std::sync::Arc;
 
 use askama::Template;
 use axum::{
-    Form,
-    extract::{Path, Query, State, rejection::FormRejection},
-    http::{HeaderMap, StatusCode, header},
-    response::{IntoResponse, Redirect, Response},
+    extract::{Path, Query, State},
+    http::StatusCode,
+    response::{Redirect, Response},
 };
 use serde::Deserialize;
 use strangler::{
     Auth, Clock, Contract, EventInfo, instances,
     routes::{AuditEntry, Change, Fallback, Refusal},
 };
-use url::Url;
 
 use super::{
     Console,
     fragment::Fragment,
     map,
-    module_view::{ModuleView, OperationView, grouped},
+    module_view::{ModuleView, OperationView},
     page::{self, Frame, page},
-    said::{Said, reason},
+    said::Said,
     screen,
     session::SignedIn,
     waiting::{self, Everything},
@@ -33,6 +33,8 @@ use crate::{
     control::{AuditQuery, Control, Running, Status},
     modules::{self, ModuleKind},
 };
+
+pub(super) use deeds::{extract, flip, merge_back, undo};
 
 #[derive(Template)]
 #[template(path = "console/module.html")]
@@ -231,131 +233,6 @@ async fn last_change(control: &Control, target: String) -> Result<Option<AuditEn
     Ok(page.entries.into_iter().last())
 }
 
-/// `POST /console/stage`, which the map and the pages of modules send: whoever flips something is shown the outcome on the
-/// page that the form was on.
-pub(super) async fn flip(
-    signed: SignedIn,
-    State(console): State<Arc<Console>>,
-    headers: HeaderMap,
-    form: Result<Form<map::Flip>, FormRejection>,
-) -> Response {
-    let module = came_from(&headers).filter(|module| console.control.module(module).is_ok());
-    let (Some(module), Ok(Form(flip))) = (module, &form) else {
-        return map::flip(signed, State(console), form).await;
-    };
-    let done = match flip.change() {
-        Ok(change) => console.control.change(&change, &signed.0).await,
-        Err(wrong) => Err(wrong),
-    };
-    changed(&console, &at(&module), done)
-}
-
-fn changed(console: &Console, page: &str, done: Result<AuditEntry, Refusal>) -> Response {
-    match done {
-        Ok(entry) => {
-            let address = address(page, &[("changed", &entry.target)]);
-            Redirect::to(&format!("{address}#outcome")).into_response()
-        }
-        Err(refusal) => Said::refused(format!("Not changed: {refusal}.")).on(console, page, &[]),
-    }
-}
-
-/// The module whose page a form was on. Browsers say so to the same origin; without it, it was the map.
-fn came_from(headers: &HeaderMap) -> Option<String> {
-    let page = Url::parse(headers.get(header::REFERER)?.to_str().ok()?).ok()?;
-    let module = page.path().strip_prefix("/console/modules/")?;
-    (!module.is_empty() && !module.contains('/')).then(|| module.to_owned())
-}
-
-#[derive(Deserialize)]
-pub(super) struct Back {
-    target: String,
-    at: i64,
-    #[serde(default)]
-    why: String,
-}
-
-/// `POST /console/modules/{module}/undo`.
-pub(super) async fn undo(
-    SignedIn(by): SignedIn,
-    State(console): State<Arc<Console>>,
-    Path(module): Path<String>,
-    form: Result<Form<Back>, FormRejection>,
-) -> Response {
-    if console.control.module(&module).is_err() {
-        return no_such(&module);
-    }
-    let done = async {
-        let Form(back) = form.map_err(|e| Refusal::Wrong(e.body_text()))?;
-        let last = last_change(&console.control, back.target.clone()).await;
-        let last = last
-            .map_err(Refusal::Failed)?
-            .filter(|entry| entry.at.timestamp_micros() == back.at);
-        let last = last.ok_or_else(|| {
-            Refusal::Refused(format!(
-                "somebody changed {} since; look at its stage and put it where it should be",
-                back.target
-            ))
-        })?;
-        let mut change = back_to(&last)?;
-        change.why = reason(&back.why).or_else(|| Some("undone".to_owned()));
-        console.control.change(&change, &by).await
-    };
-    let done = done.await;
-    changed(&console, &at(&module), done)
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Why {
-    why: String,
-}
-
-/// `POST /console/modules/{module}/extract`.
-pub(super) async fn extract(
-    SignedIn(by): SignedIn,
-    State(console): State<Arc<Console>>,
-    Path(module): Path<String>,
-    form: Result<Form<Why>, FormRejection>,
-) -> Response {
-    if console.control.module(&module).is_err() {
-        return no_such(&module);
-    }
-    let why = form.map(|Form(Why { why })| reason(&why)).unwrap_or_default();
-    let said = match console.control.extract(&module, &by, why).await {
-        Ok(started) => Said::done(format!(
-            "{module} also runs in process {} at {}. Its stage is unchanged.",
-            started.pid, started.url
-        )),
-        Err(refusal) => Said::refusal(&refusal),
-    };
-    said.on(&console, &at(&module), &[])
-}
-
-/// `POST /console/modules/{module}/merge-back`.
-pub(super) async fn merge_back(
-    SignedIn(by): SignedIn,
-    State(console): State<Arc<Console>>,
-    Path(module): Path<String>,
-    form: Result<Form<Why>, FormRejection>,
-) -> Response {
-    if console.control.module(&module).is_err() {
-        return no_such(&module);
-    }
-    let why = form.map(|Form(Why { why })| reason(&why)).unwrap_or_default();
-    let said = match console.control.merge_back(&module, &by, why).await {
-        Ok(ended) => {
-            let processes = match ended.len() {
-                1 => "1 process was".to_owned(),
-                n => format!("{} processes were", grouped(n as u64)),
-            };
-            Said::done(format!("{module} is local again; {processes} ended."))
-        }
-        Err(refusal) => Said::refusal(&refusal),
-    };
-    said.on(&console, &at(&module), &[])
-}
-
 #[cfg(test)]
 mod tests {
     use chrono::DateTime;
@@ -387,27 +264,5 @@ mod tests {
         assert!(back("1 process").is_err());
         assert!(Undo::of(&entry("shadow", "shadow")).is_none(), "nothing was changed");
         assert_eq!(Undo::of(&entry("inherit", "local")).unwrap().to, "its module’s stage");
-    }
-
-    #[test]
-    fn a_form_says_which_page_it_was_on() {
-        let from = |referer: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::REFERER, header::HeaderValue::from_static(referer));
-            came_from(&headers)
-        };
-        assert_eq!(
-            from("http://h/console/modules/catalog?changed=x").as_deref(),
-            Some("catalog")
-        );
-        for other in [
-            "http://h/console",
-            "http://h/console/modules/",
-            "http://h/console/modules/a/b",
-            "nonsense",
-        ] {
-            assert_eq!(from(other), None, "{other}");
-        }
-        assert_eq!(came_from(&HeaderMap::new()), None);
     }
 }

@@ -195,7 +195,7 @@ async fn a_frozen_set_is_retried_and_a_discard_taken_back() {
     let there = park(&system, &schema, 2, 2).await;
     let page = text(&see(&system, &cookie, "/console/messages").await);
     assert!(page.contains("All 2 of this list"), "{page}");
-    let until = field(&page, "until");
+    let until = field(page.split("panel bulk").nth(1).expect("a form for all"), "until");
     let later = park(&system, &schema, 1, 3).await;
     let late = later.iter().find(|id| !there.contains(id)).expect("the third").clone();
 
@@ -302,7 +302,11 @@ async fn a_frozen_set_is_retried_and_a_discard_taken_back() {
 async fn a_module_is_flipped_and_the_flip_undone() {
     let system = System::start().await;
     let cookie = signed_in(&system).await;
-    let page = text(&see(&system, &cookie, "/console/modules/catalog").await);
+    let page = eventually("those who listen have begun to", SOON, || async {
+        let page = text(&see(&system, &cookie, "/console/modules/catalog").await);
+        page.contains("seating-from-catalog").then_some(page)
+    })
+    .await;
     for said in [
         "contract v1",
         ">data<",

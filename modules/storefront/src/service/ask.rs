@@ -53,7 +53,9 @@ pub(super) fn asking(cx: &Cx) -> Cx {
 
 /// The storefront's own rights, within the visitor's time.
 pub(super) fn acting(cx: &Cx) -> Cx {
-    let own = Cx::new(STOREFRONT.clone()).with_trace(cx.trace().child());
+    let own = Cx::new(STOREFRONT.clone())
+        .of_module(storefront_contract::STOREFRONT.name)
+        .with_trace(cx.trace().child());
     match cx.time_left() {
         Some(left) => own.with_budget(left),
         None => own,

@@ -250,6 +250,7 @@ mod tests {
         moody.undecodable.store(true, Ordering::SeqCst);
         let subscription = subscribe(&db, &moody);
         until_parked(&db, &subscription, &[1, 2, 3, 4, 5]).await;
+        while subscription.step().await.unwrap() > 0 {}
         let (dead, all) = (db.dead_letters(), LetterFilter::default());
         let mut seen = Vec::new();
         let mut after = None;
