@@ -265,6 +265,20 @@ mod tests {
         assert_eq!(effects(&db).await.len(), 4);
         let shown = dead.show(&letter(5)).await.unwrap().unwrap().resolved.unwrap();
         assert_eq!((shown.how.as_str(), shown.by.as_deref()), ("discarded", Some("olga")));
+        // Restored, it waits for a decision again and is not taken; retried, it is.
+        assert_eq!(dead.restore(&operator, &[letter(5), letter(99)]).await.unwrap(), 1);
+        assert_eq!(parked().await, (1, 0));
+        let queues = db.waiting().await.unwrap().queues;
+        let queue = (
+            queues[0].name.as_str(),
+            queues[0].ready,
+            queues[0].later,
+            queues[0].parked,
+        );
+        assert_eq!((queues.len(), queue), (1, ("q", 0, 0, 1)));
+        assert_eq!(dead.retry(&operator, &[letter(5)]).await.unwrap(), 1);
+        assert_eq!(db.waiting().await.unwrap().queues[0].ready, 1);
+        eventually("the dead letter", parked, |seen| *seen == (1, 0)).await;
     }
 
     pub async fn what_cannot_be_decoded_is_parked_at_once(home: &Home) {
