@@ -30,6 +30,9 @@ async fn a_module_is_extracted_compared_and_taken_back_by_clicking() {
     browser.sees("catalog also runs in process").await;
     // Who served until now was good; this one is not.
     let candidate = dear(&system).await;
+    // The page grows with it; a click must not meet what has just moved away.
+    browser.reload().await;
+    browser.sees("Live as of").await;
     browser.fill("#flip-catalog input[name=why]", "first look").await;
     browser.click("#flip-catalog button[value=shadow]").await;
     browser.sees("catalog went from local to shadow").await;
