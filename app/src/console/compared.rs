@@ -14,6 +14,7 @@ const COVERED: f64 = 0.5;
 #[derive(Template)]
 #[template(path = "console/parts/compared.html")]
 pub(super) struct ComparedPart {
+    module: String,
     begun: bool,
     hint: &'static str,
     tone: &'static str,
@@ -32,7 +33,7 @@ pub(super) struct ComparedPart {
 impl ComparedPart {
     pub(super) fn new(status: &ModuleStatus) -> Self {
         let run = &status.parallel_run;
-        let (tone, verdict) = judge(run, &status.module);
+        let (tone, verdict) = judge(run);
         let counts = [
             ("mismatched", run.mismatched),
             ("service failed", run.candidate_error),
@@ -41,6 +42,7 @@ impl ComparedPart {
         ];
         let (matched, covered) = (run.match_rate.unwrap_or(0.0), run.coverage.unwrap_or(0.0));
         Self {
+            module: status.module.clone(),
             begun: run.eligible > 0,
             hint: if status.stage == "local" {
                 "Nothing yet: put the module in shadow to compare."
@@ -71,10 +73,10 @@ impl ComparedPart {
 }
 
 /// What the counts are worth: a tone and a sentence. Never good on too little.
-pub(super) fn judge(run: &ParallelSummary, module: &str) -> (&'static str, String) {
+pub(super) fn judge(run: &ParallelSummary) -> (&'static str, String) {
     let failed = run.candidate_error + run.timed_out;
     if run.mismatched > 0 {
-        ("bad", format!("The sides differ: see `banyan diffs {module}`"))
+        ("bad", "The sides differ.".to_owned())
     } else if run.compared < ENOUGH {
         (
             "warn",

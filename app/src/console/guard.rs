@@ -108,7 +108,10 @@ mod tests {
         );
         for answer in [refused, done] {
             let policy = answer.headers()["content-security-policy"].to_str().unwrap();
-            assert!(policy.starts_with("default-src 'none'; script-src 'self'; "), "{policy}");
+            assert!(
+                policy.starts_with("default-src 'none'; script-src 'self'; "),
+                "{policy}"
+            );
             assert_eq!(answer.headers()["cache-control"], "no-store");
             assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
         }

@@ -174,7 +174,7 @@ pub(super) async fn list(
         [module, operation, outcome, trace, q].iter().any(|part| part.is_some()) || min_ms.is_some()
     };
     let answer = RequestsPage {
-        frame: Frame::signed_in(),
+        frame: Frame::at("/console/requests"),
         modules: modules.map(|c| Choice::new(c.name, c.name, &wanted.module)).collect(),
         operations: operations.map(|o| Choice::new(o.id, o.id, &wanted.operation)).collect(),
         outcomes: outcomes
@@ -330,7 +330,7 @@ pub(super) async fn show(_: SignedIn, State(console): State<Arc<Console>>, Path(
     processes.sort_unstable();
     processes.dedup();
     let answer = RequestPage {
-        frame: Frame::signed_in(),
+        frame: Frame::below("/console/requests"),
         title: first.map_or_else(|| "A request".to_owned(), |call| call.operation.to_string()),
         exact: sheet.at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
         at: sheet.at.format("%Y-%m-%d %H:%M:%S%.3f UTC").to_string(),
@@ -356,7 +356,7 @@ struct Absent {
 impl Absent {
     fn new(why: String) -> Self {
         Self {
-            frame: Frame::signed_in(),
+            frame: Frame::below("/console/requests"),
             why,
         }
     }

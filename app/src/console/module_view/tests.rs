@@ -49,7 +49,7 @@ fn operation(own: Option<Stage>) -> [OperationFacts; 1] {
 
 #[test]
 fn green_needs_enough_and_enough_of_it() {
-    let tone = |run: &ParallelSummary| judge(run, "catalog").0;
+    let tone = |run: &ParallelSummary| judge(run).0;
     assert_eq!(tone(&run(100, 0, 0)), "good");
     assert_eq!(tone(&run(99, 0, 0)), "warn");
     assert_eq!(tone(&run(1000, 0, 1001)), "warn");
