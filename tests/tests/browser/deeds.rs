@@ -30,6 +30,8 @@ async fn a_module_is_extracted_compared_and_taken_back_by_clicking() {
     browser.sees("catalog also runs in process").await;
     // Who served until now was good; this one is not.
     let candidate = dear(&system).await;
+    // What comes above moves what is below it: nobody clicks before it is there.
+    browser.sees(&candidate.url).await;
     browser.fill("#flip-catalog input[name=why]", "first look").await;
     browser.click("#flip-catalog button[value=shadow]").await;
     browser.sees("catalog went from local to shadow").await;
