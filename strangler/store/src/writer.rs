@@ -6,7 +6,8 @@
 //! of the batch hears that it is committed. So one who is alone waits for nobody; whoever comes while a commit is being
 //! synced is in the next batch together with all the others. The line is first come, first served.
 //!
-//! * A unit that fails, panics or is dropped is rolled back to its savepoint; its neighbours do not notice.
+//! * A unit that fails, panics or is dropped is rolled back to its savepoint; its neighbours do not notice. The driver sets it
+//!   before it lends: a unit that goes away while a statement is on its way leaves SQLite to do some of it, or none.
 //! * When COMMIT fails, every unit of the batch fails. The same happens when SQLite ends the transaction by itself, which it
 //!   does when there is no room or an I/O error happens. Statements after that would be transactions of their own; so after
 //!   one has failed nobody is taken in any more unless it was rolled back to its savepoint, which shows that it is there.
@@ -163,6 +164,8 @@ impl Drop for Driver {
 struct Batch {
     tx: DatabaseTransaction,
     before: Before,
+    /// There is a savepoint, of the last unit that was lent to behind another.
+    savepoint: bool,
     news: News,
     members: Vec<oneshot::Sender<Result<(), DbErr>>>,
 }
@@ -230,11 +233,18 @@ impl Driver {
         let mut batch = Batch {
             tx,
             before: Before::default(),
+            savepoint: false,
             news: News::default(),
             members: Vec::new(),
         };
         let mut waiter = first;
         loop {
+            let alone = batch.before.units == 0;
+            if !alone && let Err(error) = batch.set_savepoint().await {
+                // The one who was to be lent to gets in line again.
+                batch.fail(&error);
+                return End::Committed;
+            }
             let (back, given_back) = oneshot::channel();
             let tx = Tx::lent(
                 batch.tx,
@@ -245,13 +255,11 @@ impl Driver {
             );
             // Whoever is not there any more drops it, and so gives it back.
             drop(waiter.hand.send(Ok(tx)));
-            let Ok(Back { tx, before, open, what }) = given_back.await else {
+            let Ok(Back { tx, before, what }) = given_back.await else {
                 // It was neither committed nor dropped, but forgotten. Those before it hear that all is lost.
                 return End::Committed;
             };
             (batch.tx, batch.before) = (tx, before);
-            batch.before.savepoint |= open;
-            let alone = batch.before.units == 0;
             let sound = match what {
                 What::Kept {
                     touched,
@@ -271,7 +279,7 @@ impl Driver {
                     return End::Committed;
                 }
                 What::Undone(trouble) => {
-                    if open && let Err(error) = batch.tx.execute_unprepared("ROLLBACK TO unit").await {
+                    if let Err(error) = batch.tx.execute_unprepared("ROLLBACK TO unit").await {
                         batch.fail(&trouble.unwrap_or(error));
                         return End::Committed;
                     }
@@ -327,6 +335,15 @@ impl Driver {
 }
 
 impl Batch {
+    /// Marks where the next unit begins, to go back to; what the last one kept stays.
+    async fn set_savepoint(&mut self) -> Result<(), DbErr> {
+        let sql = match std::mem::replace(&mut self.savepoint, true) {
+            true => "RELEASE unit; SAVEPOINT unit",
+            false => "SAVEPOINT unit",
+        };
+        self.tx.execute_unprepared(sql).await.map(drop)
+    }
+
     /// Tells everybody that it came to nothing.
     fn fail(self, error: &DbErr) {
         for done in self.members {

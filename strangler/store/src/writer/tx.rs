@@ -2,10 +2,7 @@
 
 use std::{
     collections::HashSet,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, OnceLock},
 };
 
 use sea_orm::{
@@ -30,8 +27,6 @@ pub(crate) struct Tx {
     touched: Vec<Row>,
     /// Those it waited for to be certain came to nothing.
     undone_before: bool,
-    /// Its savepoint is there.
-    open: AtomicBool,
     /// The first failure of a statement of it.
     trouble: OnceLock<DbErr>,
 }
@@ -46,8 +41,6 @@ struct Loan {
 #[derive(Default)]
 pub(super) struct Before {
     pub(super) units: usize,
-    /// The last of them has a savepoint.
-    pub(super) savepoint: bool,
     pub(super) rows: HashSet<Row>,
 }
 
@@ -55,8 +48,6 @@ pub(super) struct Before {
 pub(super) struct Back {
     pub(super) tx: DatabaseTransaction,
     pub(super) before: Before,
-    /// It has a savepoint.
-    pub(super) open: bool,
     pub(super) what: What,
 }
 
@@ -84,7 +75,6 @@ impl Tx {
             signals,
             touched: Vec::new(),
             undone_before: false,
-            open: AtomicBool::new(false),
             trouble: OnceLock::new(),
         }
     }
@@ -121,8 +111,7 @@ impl Tx {
             doubtful: self.trouble.get().is_some(),
             done,
         };
-        let open = self.is_open();
-        drop(back.send(Back { tx, before, open, what }));
+        drop(back.send(Back { tx, before, what }));
         told.await.unwrap_or_else(|_| Err(lost()))
     }
 
@@ -166,8 +155,7 @@ impl Tx {
         };
         let (again, next) = oneshot::channel();
         let what = What::Settle(again);
-        let open = self.is_open();
-        drop(back.send(Back { tx, before, open, what }));
+        drop(back.send(Back { tx, before, what }));
         *self = next.await.unwrap_or_else(|_| Err(lost()))?;
         Ok(self.undone_before || self.data_version().await? != version)
     }
@@ -184,8 +172,7 @@ impl Drop for Tx {
     fn drop(&mut self) {
         if let (Some(tx), Some(Loan { back, before })) = (self.held.take(), self.loan.take()) {
             let what = What::Undone(self.trouble.take());
-            let open = self.is_open();
-            drop(back.send(Back { tx, before, open, what }));
+            drop(back.send(Back { tx, before, what }));
         }
     }
 }
@@ -202,43 +189,6 @@ impl Tx {
             .as_ref()
             .expect("a unit of work that could not settle asks the database nothing more")
     }
-
-    /// What has to be sent before its first statement, if anything was written before it in the transaction: then it needs
-    /// a savepoint to go back to.
-    fn opening(&self) -> Option<&'static str> {
-        let before = self
-            .loan
-            .as_ref()
-            .map(|loan| &loan.before)
-            .filter(|before| before.units > 0)?;
-        let first = !self.open.swap(true, Ordering::Relaxed);
-        first.then_some(match before.savepoint {
-            true => "RELEASE unit; SAVEPOINT unit; ",
-            false => "SAVEPOINT unit; ",
-        })
-    }
-
-    fn prepare(&self, mut statement: Statement) -> Statement {
-        if let Some(opening) = self.opening() {
-            statement.sql.insert_str(0, opening);
-        }
-        statement
-    }
-
-    /// The same for a statement whose rows are counted. SQLite goes on counting those of the last change, at a savepoint too;
-    /// so one that changes nothing goes before.
-    fn prepare_change(&self, mut statement: Statement) -> Statement {
-        if let Some(opening) = self.opening() {
-            let nothing = r#"DELETE FROM "leases" WHERE 0; "#;
-            statement.sql.insert_str(0, &format!("{nothing}{opening}"));
-        }
-        statement
-    }
-
-    /// Whether there is a savepoint to go back to, or nothing to go back from.
-    fn is_open(&self) -> bool {
-        self.open.load(Ordering::Relaxed)
-    }
 }
 
 #[async_trait::async_trait]
@@ -248,22 +198,19 @@ impl ConnectionTrait for Tx {
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        self.note(self.held().execute_raw(self.prepare_change(statement)).await)
+        self.note(self.held().execute_raw(statement).await)
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        match self.opening() {
-            Some(opening) => self.note(self.held().execute_unprepared(&format!("{opening}{sql}")).await),
-            None => self.note(self.held().execute_unprepared(sql).await),
-        }
+        self.note(self.held().execute_unprepared(sql).await)
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        self.note(self.held().query_one_raw(self.prepare(statement)).await)
+        self.note(self.held().query_one_raw(statement).await)
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        self.note(self.held().query_all_raw(self.prepare(statement)).await)
+        self.note(self.held().query_all_raw(statement).await)
     }
 }
 

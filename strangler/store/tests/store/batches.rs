@@ -206,6 +206,41 @@ async fn a_repeat_waits_for_the_first_and_then_finds_it() {
     .await;
 }
 
+/// Whoever goes away while its first statement is on its way leaves the database to do some of it, or none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_hangs_up_at_its_first_words_harms_nobody() {
+    on_sqlite(async |home| {
+        let db = home.db("notes").await;
+        let mut shared = false;
+        for round in 0..100 {
+            let before = db.commits();
+            let units = (0..6).map(|n| {
+                let (db, text) = (db.clone(), format!("{round}/{n}"));
+                async move {
+                    let mut uow = db.begin(&cx()).await?;
+                    uow.save(&Note::first(id(), &text));
+                    // A change, and a question, asked and not waited for.
+                    match n {
+                        2 => drop(uow.flush().now_or_never()),
+                        4 => drop(uow.load::<Note>(id()).now_or_never()),
+                        _ => return uow.commit().await.map(|()| true),
+                    }
+                    Ok(false)
+                }
+                .boxed()
+            });
+            let results: Vec<Result<bool, StoreError>> = in_line(&db, units).await;
+            for (n, result) in results.into_iter().enumerate() {
+                let done = result.unwrap_or_else(|error| panic!("{round}/{n} was harmed by another one: {error}"));
+                assert_eq!(is_there(&db, &format!("{round}/{n}")).await, done, "{round}/{n}");
+            }
+            shared |= db.commits() - before < 5;
+        }
+        assert!(shared, "they never shared a commit");
+    })
+    .await;
+}
+
 /// What one unit of work of the property test does.
 #[derive(Clone, Copy, Debug)]
 enum Way {
