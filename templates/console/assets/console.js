@@ -9,8 +9,10 @@
     if (el('live').textContent !== text) el('live').textContent = text;
     el('live').className = kind;
   };
-  // Where somebody is at work, changes wait until they leave.
-  const busy = (part) => part !== document.body && part.contains(document.activeElement);
+  // Where somebody is at work, changes wait until they leave; while a form is filled in, everywhere: nothing may move
+  // away from under a click.
+  const filling = () => document.activeElement.closest('main form[method=post]');
+  const busy = (part) => part !== document.body && (filling() || part.contains(document.activeElement));
 
   function put(part, version, html) {
     if (busy(part)) return waiting.set(part, [version, html]);
@@ -42,6 +44,13 @@
     el('say').textContent = 'What changed was loaded again.';
   }
 
+  // How the page stands, while there is a stream.
+  function tell() {
+    if (source?.readyState !== 1 || lost === 1) return;
+    if (filling()) return say('Still, while you fill in the form', 'off');
+    say(restarted ? 'Reconnected; the server was restarted at ' + restarted : lost ? 'Live, reconnected at ' + lost : 'Live', 'on');
+  }
+
   const receive = (change) => ({ data }) => {
     const end = data.indexOf('\n');
     const [id, version] = data.slice(0, end).split(' ');
@@ -63,10 +72,10 @@
       reload();
     });
     source.addEventListener('at', ({ data }) => {
-      el('at').textContent = data;
-      say(restarted ? 'Reconnected; the server was restarted at ' + restarted : lost ? 'Live, reconnected at ' + data : 'Live', 'on');
-      if (lost === 1) lost = 2;
       pause = 500;
+      if (lost === 1) lost = data;
+      if (!filling()) el('at').textContent = data;
+      tell();
     });
     source.onerror = async () => {
       const refused = source.readyState === 2;
@@ -85,7 +94,9 @@
 
   document.addEventListener('focusout', () => setTimeout(() => {
     for (const [part, change] of waiting) put(part, ...change);
+    tell();
   }));
+  document.addEventListener('focusin', tell);
   document.addEventListener('visibilitychange', () => {
     if (!document.hidden) return open();
     clearTimeout(timer);

@@ -34,6 +34,7 @@ async fn a_module_is_extracted_compared_and_taken_back_by_clicking() {
     browser.reload().await;
     browser.sees("Live as of").await;
     browser.fill("#flip-catalog input[name=why]", "first look").await;
+    browser.sees("Still, while you fill in the form").await;
     browser.click("#flip-catalog button[value=shadow]").await;
     browser.sees("catalog went from local to shadow").await;
     browser.sees("Undo: catalog back to local").await;
