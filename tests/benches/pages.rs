@@ -93,7 +93,12 @@ async fn shop(system: &System) -> Vec<(&'static str, String)> {
     assert_eq!(system.place(&order).await.status, 202);
     assert_eq!(system.settled(order.id).await["status"], "confirmed");
     let show = system.shows(1).await.swap_remove(0);
+    let held = office::id();
+    let seats = serde_json::json!({"show": hall.show, "seats": &hall.seats[3..5]});
+    let answer = system.put(&format!("/api/v1/seating/holds/{held}"), &seats).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
     vec![
+        ("checkout", format!("/shows/{}/checkout/{held}", hall.show)),
         ("season", "/".to_owned()),
         ("show with its seats", format!("/shows/{show}")),
         ("order", format!("/orders/{}", order.id)),
@@ -169,11 +174,12 @@ async fn left_open(browser: &Browser, system: &System, load: &Load, bought: &Ato
     browser.go(&format!("{}/console", system.public())).await;
     browser.sees("Live").await;
     let seen = Arc::<Seen>::default();
+    // What the page itself asks for: the parts that it has.
     let script =
-        "return performance.getEntriesByType('resource').map((r) => r.name).find((n) => n.includes('/live')) ?? ''";
-    let stream = browser.run(script).await.as_str().unwrap_or_default().to_owned();
+        "return encodeURIComponent([...document.querySelectorAll('[data-v]')].map((p) => p.id + ':' + p.dataset.v))";
+    let have = browser.run(script).await;
+    let path = format!("/console/live?have={}", have.as_str().expect("its parts"));
     let cookie = browser.cookies().await;
-    let path = stream.trim_start_matches(&system.public()).to_owned();
     let following = tokio::spawn(follow(system.public(), path, cookie, seen.clone()));
     println!(
         "\n| minute | server | browser | script’s objects | nodes | updates/s | bytes an update | largest | reads | orders |"
@@ -214,6 +220,7 @@ async fn follow(public: String, path: String, cookie: String, seen: Arc<Seen>) {
         loop {
             let n = socket.read(&mut buffer).await.unwrap_or(0);
             if n == 0 {
+                tokio::time::sleep(Duration::from_secs(1)).await;
                 break;
             }
             // The first one brings a page that shows something else up to date.

@@ -81,7 +81,7 @@ pub(super) async fn serve(args: ServeArgs, global: &Global) -> Result<(), Failur
             let token = settings.data.folder.join(OPERATOR_TOKEN_FILE);
             let console = move |address: SocketAddr| {
                 output::message(&format!(
-                    "Banyan is ready.\n  API      http://{address}/api/v1/catalog/shows\n  Docs     http://{address}/docs/\n  Console  http://{address}/console  (the operator's token is in {})",
+                    "Banyan is ready.\n  Shop     http://{address}/\n  API      http://{address}/api/v1/catalog/shows\n  Docs     http://{address}/docs/\n  Console  http://{address}/console  (the operator's token is in {})",
                     token.display()
                 ));
             };

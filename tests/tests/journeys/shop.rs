@@ -1,12 +1,14 @@
 //! The shop, as a browser without script uses it: pages, forms, redirects and cookies; from the monolith, from a process of its
 //! own, and while somebody whom it asks is down.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::Method;
 use serde_json::json;
 use system_tests::{Answer, System, eventually, holds_soon, office, system::signal};
 use uuid::Uuid;
+
+use crate::letters::Schema;
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -259,4 +261,41 @@ async fn the_season_is_there_while_seating_is_not() {
     );
     let map = system.on_map("storefront").await;
     assert_eq!(map["stage"], json!("local"), "nothing else is touched by it");
+}
+
+/// So many shows more, written past the program.
+const SHOWS: usize = 10_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_season_of_ten_thousand_shows_is_walked_from_end_to_end() {
+    let system = System::start().await;
+    let sample = system.shows(100).await.len();
+    Schema::of(&system, None, "catalog")
+        .await
+        .run(&format!(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {SHOWS}), \
+             last AS (SELECT * FROM shows ORDER BY starts_at DESC LIMIT 1) \
+             INSERT INTO shows (id, version, act, venue, starts_at, prices, cancelled) \
+             SELECT randomblob(16), 1, act, venue, starts_at + i / 3, prices, FALSE FROM n, last"
+        ))
+        .await;
+    let mut ada = Visitor::new(&system);
+    let (mut seen, mut path) = (Vec::new(), "/".to_owned());
+    loop {
+        let page = html(&ada.get(&path).await);
+        let shows = page.split("<h2><a href=\"/shows/").skip(1);
+        seen.extend(shows.map(|rest| rest[..36].to_owned()));
+        let later = page.split_once("\" rel=\"next\"");
+        let Some((before, _)) = later else { break };
+        let href = before.rsplit("href=\"").next().expect("an address");
+        path = href.replace("&#38;", "&").replace("&amp;", "&");
+    }
+    let all = seen.len();
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!((all, seen.len()), (sample + SHOWS, sample + SHOWS), "each once");
+    let began = Instant::now();
+    let none = html(&ada.get("/?q=nobody+plays+this&city=nowhere&from=2026-01-01").await);
+    assert!(none.contains("No show fits."), "{none}");
+    println!("looking for what is not there took {:?}", began.elapsed());
 }
