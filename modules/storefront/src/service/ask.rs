@@ -17,6 +17,10 @@ use crate::{
 
 /// How long a page waits for one of the others: what they cannot say by then is left out.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// What a question leaves of the visitor's time, so that the page can still be made without its answer.
+const FOR_THE_PAGE: Duration = Duration::from_millis(250);
+/// What something that is done leaves of it: the page that says that it could not be done asks a few questions more.
+const TO_SAY_SO: Duration = Duration::from_secs(1);
 /// The scope that cancelling an order asks for.
 const CANCEL: &str = ordering_contract::CANCEL;
 
@@ -48,16 +52,29 @@ impl<T> Known<T> {
 
 /// A question's context: as anybody, whoever the visitor may be, and only for so long.
 pub(super) fn asking(cx: &Cx) -> Cx {
-    cx.clone().within(PATIENCE)
+    sparing(cx.clone(), FOR_THE_PAGE).within(PATIENCE)
 }
 
-/// The storefront's own rights, within the visitor's time.
+/// The visitor's own rights, and some of their time left for the page that says that it could not be done.
+pub(super) fn doing(cx: &Cx) -> Cx {
+    sparing(cx.clone(), TO_SAY_SO)
+}
+
+/// The same context with so much of its time left over; with half of it, where there is less.
+fn sparing(cx: Cx, spare: Duration) -> Cx {
+    match cx.time_left() {
+        Some(left) => cx.within(left.saturating_sub(spare).max(left / 2)),
+        None => cx,
+    }
+}
+
+/// The storefront's own rights, within the visitor's time and with some of it left to say that it could not be done.
 pub(super) fn acting(cx: &Cx) -> Cx {
     let own = Cx::new(STOREFRONT.clone())
         .of_module(storefront_contract::STOREFRONT.name)
         .with_trace(cx.trace().child());
     match cx.time_left() {
-        Some(left) => own.with_budget(left),
+        Some(left) => sparing(own.with_budget(left), TO_SAY_SO),
         None => own,
     }
 }

@@ -6,7 +6,11 @@ use seating_contract::{Hold, HoldStatus};
 use storefront_contract::{Purchase, StorefrontError};
 use strangler::{Cx, Failure, WebPage};
 
-use super::{StorefrontModule, ask::Known, show::no_such_show};
+use super::{
+    StorefrontModule,
+    ask::{Known, doing},
+    show::no_such_show,
+};
 use crate::{
     assets::Frame,
     domain::{LocalTime, money},
@@ -111,7 +115,7 @@ impl StorefrontModule {
         let Ok(draft) = draft else {
             return self.not_held(cx, id, Some(hold.show)).await;
         };
-        match self.shop.ordering.place(cx, id, draft).await {
+        match self.shop.ordering.place(&doing(cx), id, draft).await {
             // Of another mail address or card, it is the one that was placed first.
             Ok(_) | Err(Failure::Module(OrderingError::OtherOrder { .. })) => {
                 let page = WebPage::see_other(format!("/orders/{id}"));

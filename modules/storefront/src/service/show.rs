@@ -127,19 +127,21 @@ impl StorefrontModule {
         };
         let mut order = choice.order.unwrap_or_else(|| self.new_order());
         for _ in 0..DRAWS {
-            let cx = acting(cx);
-            match self.shop.seating.hold(&cx, HoldId(order.0), draft.clone()).await {
+            match self
+                .shop
+                .seating
+                .hold(&acting(cx), HoldId(order.0), draft.clone())
+                .await
+            {
                 Ok(hold) if hold.value().status == HoldStatus::Held => {
                     let page = WebPage::see_other(format!("/shows/{id}/checkout/{order}"));
                     return Ok(page.with_cookie("basket", &order.to_string(), Some(BASKET)));
                 }
                 // It is being bought, or was.
                 Ok(_) => return Ok(WebPage::see_other(format!("/orders/{order}"))),
-                // Other seats than last time: those go back, or the visitor would be in their own way.
+                // Other seats than last time.
                 Err(Failure::Module(SeatingError::OtherHold { .. })) => {
-                    if let Err(failure) = self.shop.seating.release(&cx, HoldId(order.0)).await {
-                        tracing::debug!(%failure, "what was held before is not released");
-                    }
+                    self.give_back(cx, order).await;
                     order = self.new_order();
                 }
                 Err(Failure::Module(SeatingError::HoldOver { .. })) => order = self.new_order(),
@@ -168,6 +170,20 @@ impl StorefrontModule {
         let alert =
             "Your seats could not be held at the moment. Nothing is held and nothing is owed; try again shortly.";
         again(down(), alert.to_owned(), &[], Some(order)).await
+    }
+}
+
+impl StorefrontModule {
+    /// Gives back what an order to come holds, or the visitor would be in their own way. What an order holds that was placed
+    /// is being paid: whoever goes back to the map and chooses more must not lose it. The same holds for what nobody can
+    /// tell; if it was never placed, it comes back by itself.
+    async fn give_back(&self, cx: &Cx, order: OrderId) {
+        if !matches!(self.placed(cx, order).await, Known::Nowhere) {
+            return;
+        }
+        if let Err(failure) = self.shop.seating.release(&acting(cx), HoldId(order.0)).await {
+            tracing::debug!(%failure, "what was held before is not released");
+        }
     }
 }
 

@@ -2,7 +2,10 @@
 
 mod cards;
 
-use std::sync::{Arc, atomic::Ordering::SeqCst};
+use std::{
+    sync::{Arc, atomic::Ordering::SeqCst},
+    time::Duration,
+};
 
 use cards::{Cards, SHOW, Stage, time};
 use catalog_contract::CatalogService;
@@ -45,6 +48,14 @@ fn chosen(order: Option<u128>, seats: &[&str]) -> SeatChoice {
     SeatChoice {
         order: order.map(order_id),
         seat: seats.iter().map(|s| (*s).to_owned()).collect(),
+    }
+}
+
+fn purchase() -> Purchase {
+    Purchase {
+        show: show_id().to_string(),
+        email: "ada@example.org".to_owned(),
+        card: "tok_ok".to_owned(),
     }
 }
 
@@ -181,6 +192,50 @@ async fn seats_are_held_once_and_others_are_told_which_are_gone() {
         .await;
     assert_eq!(to(&page), format!("/shows/{}/checkout/{}", show_id(), order_id(OTHER)));
     assert_eq!(*stage.released.lock().expect("released"), [HoldId(Uuid::from_u128(1))]);
+}
+
+#[tokio::test]
+async fn what_is_being_paid_is_not_given_back() {
+    let (stage, shop) = house();
+    let form = chosen(Some(1), &["Stalls-A-1"]);
+    let page = shop.choose(&cx(), show_id(), None, form).await;
+    assert!(to(&page).ends_with(&order_id(1).to_string()));
+    let page = shop.buy(&cx(), order_id(1), purchase()).await;
+    assert_eq!(to(&page), format!("/orders/{}", order_id(1)));
+    // Back to the map, and another seat: that is another order, and the first keeps what it has.
+    let others = chosen(Some(1), &["Stalls-A-2"]);
+    let page = shop.choose(&cx(), show_id(), None, others).await;
+    assert_eq!(to(&page), format!("/shows/{}/checkout/{}", show_id(), order_id(OTHER)));
+    assert!(stage.released.lock().expect("released").is_empty());
+    let held: Vec<_> = stage.holds.lock().expect("holds").iter().map(|h| h.0).collect();
+    assert_eq!(held, [HoldId(Uuid::from_u128(1)), HoldId(Uuid::from_u128(OTHER))]);
+}
+
+#[tokio::test]
+async fn nothing_is_given_back_while_nobody_can_tell_what_was_placed() {
+    let (stage, shop) = house();
+    let form = chosen(Some(1), &["Stalls-A-1"]);
+    shop.choose(&cx(), show_id(), None, form).await.expect("a page");
+    stage.no_ordering.store(true, SeqCst);
+    let others = chosen(Some(1), &["Stalls-A-2"]);
+    let page = shop.choose(&cx(), show_id(), None, others).await;
+    assert_eq!(to(&page), format!("/shows/{}/checkout/{}", show_id(), order_id(OTHER)));
+    assert!(stage.released.lock().expect("released").is_empty());
+}
+
+#[tokio::test]
+async fn an_order_that_nobody_answers_ends_on_its_checkout_in_time() {
+    let (stage, shop) = house();
+    let form = chosen(Some(1), &["Stalls-A-1"]);
+    shop.choose(&cx(), show_id(), None, form).await.expect("a page");
+    stage.ordering_hangs.store(true, SeqCst);
+    let visitor = cx().with_budget(Duration::from_millis(400));
+    let (status, html) = text(&shop.buy(&visitor, order_id(1), purchase()).await);
+    assert!(visitor.time_left().is_some_and(|left| !left.is_zero()), "too late");
+    assert!(
+        status == 503 && html.contains("never placed twice") && html.contains("value=\"ada@example.org\""),
+        "{html}"
+    );
 }
 
 #[tokio::test]

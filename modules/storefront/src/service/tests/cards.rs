@@ -22,6 +22,8 @@ pub(super) struct Stage {
     pub(super) no_catalog: AtomicBool,
     pub(super) no_seating: AtomicBool,
     pub(super) no_ordering: AtomicBool,
+    /// Ordering hears what it is asked, and never answers.
+    pub(super) ordering_hangs: AtomicBool,
     pub(super) cancelled: AtomicBool,
     pub(super) holds: Mutex<Vec<(HoldId, Vec<SeatId>, HoldStatus)>>,
     pub(super) released: Mutex<Vec<HoldId>>,
@@ -237,6 +239,9 @@ impl SeatingService for Cards {
 impl OrderingService for Cards {
     async fn place(&self, _: &Cx, id: OrderId, draft: OrderDraft) -> Result<Accepted<Order>, OrderingError> {
         self.ordering()?;
+        if self.0.ordering_hangs.load(SeqCst) {
+            std::future::pending::<()>().await;
+        }
         let order = Order {
             id,
             version: 1,
