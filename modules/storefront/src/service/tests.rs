@@ -1,6 +1,7 @@
 //! The pages over a house of cards.
 
 mod cards;
+mod gone;
 
 use std::{
     sync::{Arc, atomic::Ordering::SeqCst},
@@ -247,6 +248,34 @@ async fn nothing_and_too_much_cannot_be_chosen() {
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     let (status, html) = text(&shop.choose(&cx(), show_id(), None, chosen(None, &many)).await);
     assert!(status == 422 && html.contains("at most 20 seats"), "{html}");
+}
+
+#[tokio::test]
+async fn a_seat_named_often_is_one_seat_and_what_is_none_is_said() {
+    let (stage, shop) = house();
+    let named = |seats: &[&str]| {
+        let pairs = seats.iter().map(|seat| ("seat".to_owned(), (*seat).to_owned()));
+        let order = ("order".to_owned(), order_id(1).to_string());
+        SeatChoice::from(pairs.chain([order]).collect::<Vec<_>>())
+    };
+    let mut often = vec!["Stalls-A-1"; 30];
+    often.push("Stalls-A-2");
+    let page = shop.choose(&cx(), show_id(), None, named(&often)).await;
+    assert_eq!(to(&page), format!("/shows/{}/checkout/{}", show_id(), order_id(1)));
+    assert_eq!(stage.holds.lock().expect("holds")[0].1.len(), 2);
+    let strange = named(&["Stalls-A-3", "\0", "Stalls-A-4"]);
+    let (status, html) = text(&shop.choose(&cx(), show_id(), None, strange.clone()).await);
+    assert!(status == 422 && html.contains("is no seat of this house"), "{html}");
+    for kept in ["Stalls-A-3", "Stalls-A-4"] {
+        assert!(html.contains(&format!("value=\"{kept}\" checked")), "{kept}: {html}");
+    }
+    let (_, html) = text(&shop.show(&cx(), show_id(), strange, None).await);
+    assert!(html.contains("is no seat of this house"), "{html}");
+    let many: Vec<String> = (1..40).map(|n| format!("Stalls-A-{n}")).collect();
+    let many = named(&many.iter().map(String::as_str).collect::<Vec<_>>());
+    let (_, html) = text(&shop.show(&cx(), show_id(), many, None).await);
+    assert!(html.contains("at most 20 seats"), "{html}");
+    assert_eq!(stage.holds.lock().expect("holds").len(), 1);
 }
 
 #[tokio::test]
