@@ -68,6 +68,11 @@ impl FaultKind {
         kind.strip_prefix("urn:problem-type:way:").unwrap_or(kind)
     }
 
+    /// The type of the document it travels as.
+    pub(crate) fn kind(self) -> &'static str {
+        self.parts().1
+    }
+
     fn parts(self) -> (u16, &'static str, &'static str) {
         match self {
             Self::Malformed => (400, "urn:problem-type:way:malformed", "The request cannot be read"),

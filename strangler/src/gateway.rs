@@ -212,7 +212,11 @@ impl Gateway {
                     drain(body).await;
                 }
                 let page = !parts.uri.path().starts_with("/api/") && page::wants_html(&parts.headers);
-                let answer = if page { page::told(*answer) } else { *answer };
+                let answer = if page {
+                    page::told(*answer, again(&parts))
+                } else {
+                    *answer
+                };
                 let mut answer = plain(answer);
                 traced(&mut answer, &cx(Principal::ANYBODY));
                 return answer;
@@ -343,7 +347,7 @@ impl Call<'_> {
     /// An answer from here. A person in front of a page is told in words what went wrong on the way to it.
     fn tell(&self, answer: Answered) -> Response<AnswerBody> {
         match self.contract().pages && page::wants_html(&self.parts.headers) {
-            true => plain(page::told(answer)),
+            true => plain(page::told(answer, again(self.parts))),
             false => plain(answer),
         }
     }
@@ -525,6 +529,16 @@ impl Call<'_> {
 
 fn too_large(limit: usize) -> Fault {
     Fault::new(FaultKind::TooLarge, format!("the body may have {limit} bytes at most"))
+}
+
+/// Where whoever only looks may ask again: what was sent with a form is not sent again by a link.
+fn again(parts: &http::request::Parts) -> Option<&str> {
+    let looks = matches!(parts.method, Method::GET | Method::HEAD);
+    parts
+        .uri
+        .path_and_query()
+        .filter(|_| looks)
+        .map(|target| target.as_str())
 }
 
 fn traced(answer: &mut Response<AnswerBody>, cx: &Cx) {

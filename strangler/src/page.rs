@@ -13,8 +13,9 @@ use http::{
 };
 
 use crate::{
+    fault::FaultKind,
     problem::{PROBLEM_JSON, Problem},
-    wire::Answered,
+    wire::{Answered, IN_THE_PATH},
 };
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -136,8 +137,15 @@ pub(crate) fn wants_html(headers: &HeaderMap) -> bool {
         .any(|media| media.split(';').next().unwrap_or_default().trim() == "text/html")
 }
 
-/// A problem as a page; any other answer as it is.
-pub(crate) fn told(answer: Answered) -> Answered {
+/// What a person is told of a failure that is not theirs. What it was is in the log, for whoever runs this.
+const NOT_NOW: (&str, &str) = (
+    "This page cannot be shown at the moment",
+    "Try again in a moment; what you have sent is not done twice.",
+);
+
+/// A problem as a page; any other answer as it is. `again` is the address that was asked for, where asking anew is all that
+/// there is to do.
+pub(crate) fn told(answer: Answered, again: Option<&str>) -> Answered {
     let is_problem = answer
         .headers
         .get(CONTENT_TYPE)
@@ -146,20 +154,37 @@ pub(crate) fn told(answer: Answered) -> Answered {
     let Some(problem) = problem.flatten() else {
         return answer;
     };
-    let title = escaped(&problem.title);
-    let detail = escaped(problem.detail.as_deref().unwrap_or_default());
+    let detail = problem.detail.as_deref().unwrap_or_default();
+    let of_its_path = problem.kind == FaultKind::Malformed.kind() && detail.contains(IN_THE_PATH);
+    let (status, title, detail) = if answer.status.is_server_error() {
+        tracing::warn!(problem = %problem.title, detail, "a page cannot be shown");
+        (answer.status, NOT_NOW.0, NOT_NOW.1)
+    } else if of_its_path {
+        // For a person an address that cannot be is an address with nothing behind it.
+        let detail = "The address is wrong, or what was there is gone.";
+        (StatusCode::NOT_FOUND, "There is no such page", detail)
+    } else {
+        (answer.status, &*problem.title, detail)
+    };
+    let (title, detail) = (escaped(title), escaped(detail));
+    // Of this site alone: `//` and `/\` lead to another.
+    let again =
+        again.filter(|path| status.is_server_error() && path.starts_with('/') && !path[1..].starts_with(['/', '\\']));
+    let again = again.map_or_else(String::new, |path| {
+        format!("<p><a href=\"{}\">Try again</a></p>\n", escaped(path))
+    });
     let html = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>{title}</title>\n</head>\n<body>\n<main>\n\
-         <h1>{title}</h1>\n<p dir=\"auto\">{detail}</p>\n<p><a href=\"/\">Go to the first page</a></p>\n</main>\n</body>\n</html>\n"
+         <h1>{title}</h1>\n<p dir=\"auto\">{detail}</p>\n{again}<p><a href=\"/\">Go to the first page</a></p>\n</main>\n</body>\n</html>\n"
     );
     let mut headers = answer.headers;
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(HTML));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(NO_STORE));
     protect(&mut headers);
     Answered {
-        status: answer.status,
+        status,
         headers,
         body: html.into(),
     }
@@ -201,7 +226,7 @@ pub fn same_origin(headers: &HeaderMap, uri: &Uri) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Fault, FaultKind};
+    use crate::Fault;
 
     fn headers(list: &[(&'static str, &'static str)]) -> HeaderMap {
         let each = list
@@ -233,7 +258,7 @@ mod tests {
     #[test]
     fn a_fault_is_told_in_words_and_what_it_says_is_text() {
         let fault = Fault::new(FaultKind::Invalid, "<script>alert(1)</script>");
-        let page = told(Answered::from(fault));
+        let page = told(Answered::from(fault), None);
         let html = String::from_utf8_lossy(&page.body).into_owned();
         assert_eq!(
             (page.status.as_u16(), &page.headers[CONTENT_TYPE]),
@@ -241,7 +266,56 @@ mod tests {
         );
         assert!(html.contains("&lt;script&gt;") && !html.contains("<script"), "{html}");
         let plain = WebPage::html(StatusCode::OK, "as it is").to_wire();
-        assert_eq!(told(plain.clone()).body, plain.body);
+        assert_eq!(told(plain.clone(), Some("/")).body, plain.body);
+    }
+
+    #[test]
+    fn a_person_is_not_told_how_it_is_built() {
+        let fault = || {
+            Answered::from(Fault::new(
+                FaultKind::Unavailable,
+                "no healthy service of shop is registered",
+            ))
+        };
+        let read = |page: &Answered| String::from_utf8_lossy(&page.body).into_owned();
+        let page = told(fault(), Some("/shows/7?seat=A&seat=\"B"));
+        let html = read(&page);
+        assert_eq!(page.status.as_u16(), 503);
+        assert!(
+            html.contains("cannot be shown at the moment") && html.contains("not done twice"),
+            "{html}"
+        );
+        assert!(
+            html.contains("href=\"/shows/7?seat=A&amp;seat=&quot;B\">Try again"),
+            "{html}"
+        );
+        assert!(!html.contains("healthy"), "{html}");
+        for elsewhere in [
+            None,
+            Some("//elsewhere.example"),
+            Some("/\\elsewhere.example"),
+            Some("*"),
+        ] {
+            let html = read(&told(fault(), elsewhere));
+            assert!(!html.contains("Try again<") && html.contains("href=\"/\""), "{html}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_is_no_page() {
+        let asked = Fault::new(FaultKind::Malformed, format!("`id`{IN_THE_PATH}: not a UUID"));
+        let page = told(Answered::from(asked), Some("/shows/xyz"));
+        let html = String::from_utf8_lossy(&page.body).into_owned();
+        assert_eq!(page.status.as_u16(), 404);
+        assert!(
+            html.contains("There is no such page") && !html.contains("UUID"),
+            "{html}"
+        );
+        let page = told(
+            Answered::from(Fault::new(FaultKind::Malformed, "the query: twice")),
+            None,
+        );
+        assert_eq!(page.status.as_u16(), 400);
     }
 
     #[test]

@@ -150,15 +150,18 @@ fn decode(text: &str) -> Option<Cow<'_, str>> {
     percent_encoding::percent_decode_str(text).decode_utf8().ok()
 }
 
+/// What every fault says that is about a path's parameter, after its name.
+pub(crate) const IN_THE_PATH: &str = " in the path";
+
 /// The path parameter at `place`, called `name` in messages.
 pub fn path_param<T: FromStr>(asked: &Asked<'_>, place: usize, name: &str) -> Result<T, Fault>
 where
     T::Err: Display,
 {
     let raw = asked.params.get(place).copied().unwrap_or_default();
-    let text = decode(raw).ok_or_else(|| malformed(format!("`{name}` in the path is not UTF-8")))?;
+    let text = decode(raw).ok_or_else(|| malformed(format!("`{name}`{IN_THE_PATH} is not UTF-8")))?;
     text.parse()
-        .map_err(|e| malformed(format!("`{name}` in the path: {e}")))
+        .map_err(|e| malformed(format!("`{name}`{IN_THE_PATH}: {e}")))
 }
 
 /// The query string as a value; unknown parameters are ignored.

@@ -65,6 +65,8 @@ pub(crate) enum Seats {
     There(Plan),
     /// Seating has not heard of the show yet.
     NotYet,
+    /// The show has begun: nothing is sold any more.
+    Begun,
     /// Seating cannot be asked.
     Down,
 }
@@ -143,8 +145,10 @@ pub(crate) struct OrderPage {
     pub(crate) headline: Headline,
     pub(crate) steps: Vec<StepLine>,
     pub(crate) refusal: Option<(String, &'static str)>,
-    /// The map, with the order's seats chosen.
-    pub(crate) again: String,
+    /// Where to buy instead, and what that is called: the map with the order's seats chosen, while they are sold.
+    pub(crate) again: (String, &'static str),
+    /// The show was cancelled.
+    pub(crate) show_cancelled: bool,
     /// Whether there is something to wait for.
     pub(crate) moving: bool,
     pub(crate) cancellable: bool,

@@ -187,7 +187,10 @@ async fn a_form_of_another_site_is_refused_and_faults_are_told_in_words() {
     assert_eq!(seats["seats"][0]["state"], "free");
     // Who reads pages is told on a page; who reads problems is told in one.
     let wrong = Visitor::new(&system).get("/shows/nonsense").await;
-    assert!(wrong.status == 400 && html(&wrong).contains("not a UUID"), "{wrong:?}");
+    assert!(
+        wrong.status == 404 && html(&wrong).contains("There is no such page"),
+        "{wrong:?}"
+    );
     let wrong = system.get("/shows/nonsense").await;
     assert!(wrong.status == 400 && wrong.is_problem(), "{wrong:?}");
     let wrong = Visitor::new(&system).get(&format!("/orders/{}", office::id())).await;

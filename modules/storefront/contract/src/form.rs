@@ -42,8 +42,8 @@ impl From<Vec<(String, String)>> for SeatChoice {
         for (name, value) in pairs {
             match name.as_str() {
                 "order" => choice.order = value.parse().ok(),
-                // One more than there may be, so that it can be said that they are too many.
-                "seat" if choice.seat.len() <= MOST_SEATS => choice.seat.push(value),
+                // Each once, and one more than there may be, so that it can be said that they are too many.
+                "seat" if choice.seat.len() <= MOST_SEATS && !choice.seat.contains(&value) => choice.seat.push(value),
                 _ => {}
             }
         }

@@ -27,7 +27,7 @@ pub(crate) struct Headline {
 }
 
 /// How an order stands.
-pub(crate) fn headline(order: &Order) -> Headline {
+pub(crate) fn headline(order: &Order, show_cancelled: bool) -> Headline {
     let goes_back = order.steps.iter().any(|s| {
         matches!(s.state, StepState::Undoing | StepState::Undone) || BACK.iter().any(|(name, _)| *name == s.step)
     });
@@ -43,6 +43,10 @@ pub(crate) fn headline(order: &Order) -> Headline {
         OrderStatus::Confirmed if goes_back => (
             "Your order is being cancelled",
             "Your seats and your money are given back. This page follows it.",
+        ),
+        OrderStatus::Confirmed if show_cancelled => (
+            "Your show was cancelled",
+            "Your tickets are not good any more. Cancel the order to have your money given back.",
         ),
         OrderStatus::Confirmed => (
             "Your tickets are yours",
@@ -167,7 +171,7 @@ mod tests {
         let lines = step_lines(&order);
         let classes: Vec<_> = lines.iter().map(|l| l.class).collect();
         assert_eq!(classes, ["done", "now", "later", "later", "later"]);
-        assert!(is_moving(&order) && headline(&order).title == "Your order is on its way");
+        assert!(is_moving(&order) && headline(&order, false).title == "Your order is on its way");
     }
 
     #[test]
@@ -176,12 +180,12 @@ mod tests {
         assert_eq!(step_lines(&refused).len(), 2);
         assert!(!is_moving(&refused));
         let going_back = order("placed", json!([step("hold", "undoing")]));
-        assert_eq!(headline(&going_back).title, "Your order is being taken back");
+        assert_eq!(headline(&going_back, false).title, "Your order is being taken back");
         let cancelling = order(
             "confirmed",
             json!([step("assign", "done"), step("unassign", "started")]),
         );
-        assert!(is_moving(&cancelling) && headline(&cancelling).title == "Your order is being cancelled");
+        assert!(is_moving(&cancelling) && headline(&cancelling, false).title == "Your order is being cancelled");
     }
 
     #[test]

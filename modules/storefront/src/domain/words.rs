@@ -46,6 +46,11 @@ impl LocalTime {
         self.zone.from_utc_datetime(&self.at.naive_utc())
     }
 
+    /// Whether it has come.
+    pub(crate) fn has_come(&self, now: DateTime<Utc>) -> bool {
+        self.at <= now
+    }
+
     /// For machines.
     pub(crate) fn exact(&self) -> String {
         Time::try_from(self.at).map_or_else(|_| self.at.to_rfc3339(), |time| time.to_string())

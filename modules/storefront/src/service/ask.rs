@@ -17,6 +17,12 @@ use crate::{
 
 /// How long a page waits for one of the others: what they cannot say by then is left out.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// The same for what is only asked to be sure, before something is done.
+const A_MOMENT: Duration = Duration::from_secs(1);
+/// What a question leaves of the visitor's time, so that the page can still be made without its answer.
+const FOR_THE_PAGE: Duration = Duration::from_millis(250);
+/// What something that is done leaves of it: the page that says that it could not be done asks a few questions more.
+const TO_SAY_SO: Duration = Duration::from_secs(1);
 /// The scope that cancelling an order asks for.
 const CANCEL: &str = ordering_contract::CANCEL;
 
@@ -46,18 +52,40 @@ impl<T> Known<T> {
     }
 }
 
-/// A question's context: as anybody, whoever the visitor may be, and only for so long.
-pub(super) fn asking(cx: &Cx) -> Cx {
-    cx.clone().within(PATIENCE)
+/// Why nothing is sold for a show any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gone {
+    /// It was cancelled.
+    Cancelled,
+    /// It has begun, and may be over.
+    Begun,
 }
 
-/// The storefront's own rights, within the visitor's time.
+/// A question's context: as anybody, whoever the visitor may be, and only for so long.
+pub(super) fn asking(cx: &Cx) -> Cx {
+    sparing(cx.clone(), FOR_THE_PAGE).within(PATIENCE)
+}
+
+/// The visitor's own rights, and some of their time left for the page that says that it could not be done.
+pub(super) fn doing(cx: &Cx) -> Cx {
+    sparing(cx.clone(), TO_SAY_SO)
+}
+
+/// The same context with so much of its time left over; with half of it, where there is less.
+fn sparing(cx: Cx, spare: Duration) -> Cx {
+    match cx.time_left() {
+        Some(left) => cx.within(left.saturating_sub(spare).max(left / 2)),
+        None => cx,
+    }
+}
+
+/// The storefront's own rights, within the visitor's time and with some of it left to say that it could not be done.
 pub(super) fn acting(cx: &Cx) -> Cx {
     let own = Cx::new(STOREFRONT.clone())
         .of_module(storefront_contract::STOREFRONT.name)
         .with_trace(cx.trace().child());
     match cx.time_left() {
-        Some(left) => own.with_budget(left),
+        Some(left) => sparing(own.with_budget(left), TO_SAY_SO),
         None => own,
     }
 }
@@ -65,19 +93,32 @@ pub(super) fn acting(cx: &Cx) -> Cx {
 impl StorefrontModule {
     /// What is known of a show.
     pub(super) async fn facts(&self, cx: &Cx, id: ShowId) -> Known<Facts> {
-        let show = match self
-            .shop
-            .catalog
-            .show(&asking(cx), catalog_contract::ShowId(id.0))
-            .await
-        {
-            Ok(show) => show,
-            Err(Failure::Module(CatalogError::NoSuchShow { .. })) => return Known::Nowhere,
-            Err(Failure::Module(CatalogError::ShowCancelled { .. })) => return Known::Over,
-            Err(_) => return Known::Down,
+        let show = match self.announced(&asking(cx), id).await {
+            Known::There(show) => show,
+            Known::Nowhere => return Known::Nowhere,
+            Known::Over => return Known::Over,
+            Known::Down => return Known::Down,
         };
         let mut facts = self.facts_of(cx, vec![show]).await;
         facts.pop().map_or(Known::Down, Known::There)
+    }
+
+    async fn announced(&self, cx: &Cx, id: ShowId) -> Known<Show> {
+        match self.shop.catalog.show(cx, catalog_contract::ShowId(id.0)).await {
+            Ok(show) => Known::There(show),
+            Err(Failure::Module(CatalogError::NoSuchShow { .. })) => Known::Nowhere,
+            Err(Failure::Module(CatalogError::ShowCancelled { .. })) => Known::Over,
+            Err(_) => Known::Down,
+        }
+    }
+
+    /// Why nothing is sold for this show any more, if the catalog says so at once: without it, seating and ordering decide.
+    pub(super) async fn gone(&self, cx: &Cx, id: ShowId) -> Option<Gone> {
+        match self.announced(&asking(cx).within(A_MOMENT), id).await {
+            Known::Over => Some(Gone::Cancelled),
+            Known::There(show) => (show.starts_at.utc() <= self.clock.now()).then_some(Gone::Begun),
+            Known::Nowhere | Known::Down => None,
+        }
     }
 
     /// What is known of these shows; each act and venue is asked for once.

@@ -33,17 +33,27 @@ impl StorefrontModule {
     ) -> Result<WebPage, StorefrontError> {
         let moving = is_moving(&order);
         let goes_on = matches!(order.status, OrderStatus::Placed | OrderStatus::Confirmed);
+        let facts = self.facts(cx, order.show).await;
+        let show_cancelled = matches!(facts, Known::Over);
+        let show = facts.there();
+        let begun = show.as_ref().is_some_and(|show| show.when.has_come(self.clock.now()));
+        let gone = show_cancelled || begun;
         let page = OrderPage {
             frame: Frame::new(),
-            show: self.facts(cx, order.show).await.there(),
-            headline: headline(&order),
+            show,
+            show_cancelled,
+            headline: headline(&order, show_cancelled),
             steps: step_lines(&order),
             refusal: order
                 .reason
                 .as_ref()
                 .filter(|_| order.status == OrderStatus::Refused)
-                .map(refusal),
-            again: again(&order),
+                .map(refusal)
+                .map(|(why, advice)| (why, if gone { "Choose another show." } else { advice })),
+            again: match gone {
+                true => ("/".to_owned(), "See what is on"),
+                false => (again(&order), "Back to the seats"),
+            },
             moving,
             cancellable: goes_on && !(moving && order.status == OrderStatus::Confirmed),
             total: order.total.map(money),
@@ -82,6 +92,10 @@ impl StorefrontModule {
             Known::Nowhere | Known::Over => return no_such_order(),
             Known::Down => return cannot_look(id),
         };
+        let show = match self.facts(cx, order.show).await {
+            Known::Over => return not_good(id),
+            known => known.there(),
+        };
         let tickets = order.tickets.into_iter().map(|ticket| TicketView {
             code: Barcode::new(ticket.id.0.as_u128()),
             ticket,
@@ -89,7 +103,7 @@ impl StorefrontModule {
         let page = TicketsPage {
             frame: Frame::new(),
             order: id,
-            show: self.facts(cx, order.show).await.there(),
+            show,
             tickets: tickets.collect(),
         };
         pages::show(StatusCode::OK, &page)
@@ -111,6 +125,20 @@ fn no_such_order() -> Result<WebPage, StorefrontError> {
         go: ("/".to_owned(), "See what is on"),
     };
     pages::show(status(&StorefrontError::NoSuchPage), &page)
+}
+
+/// The tickets of a show that was cancelled: nobody is to print them, or to stand at a closed door.
+fn not_good(id: OrderId) -> Result<WebPage, StorefrontError> {
+    let page = MessagePage {
+        frame: Frame::new(),
+        title: "This show was cancelled",
+        sentence:
+            "It does not take place, and these tickets are not good any more. Your order can be cancelled to have your \
+                   money given back."
+                .to_owned(),
+        go: (format!("/orders/{id}"), "Go to the order"),
+    };
+    pages::show(status(&StorefrontError::Over), &page)
 }
 
 fn cannot_look(id: OrderId) -> Result<WebPage, StorefrontError> {

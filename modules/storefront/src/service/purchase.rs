@@ -6,7 +6,11 @@ use seating_contract::{Hold, HoldStatus};
 use storefront_contract::{Purchase, StorefrontError};
 use strangler::{Cx, Failure, WebPage};
 
-use super::{StorefrontModule, ask::Known, show::no_such_show};
+use super::{
+    StorefrontModule,
+    ask::{Gone, Known, doing},
+    show::{no_longer, no_such_show},
+};
 use crate::{
     assets::Frame,
     domain::{LocalTime, money},
@@ -38,7 +42,13 @@ impl StorefrontModule {
             // It is being bought, or was.
             return Ok(WebPage::see_other(format!("/orders/{id}")));
         };
-        let show = self.facts(cx, hold.show).await.there();
+        let show = match self.facts(cx, hold.show).await {
+            Known::Over => return self.not_sold(cx, id, Gone::Cancelled).await,
+            Known::There(show) if show.when.has_come(self.clock.now()) => {
+                return self.not_sold(cx, id, Gone::Begun).await;
+            }
+            known => known.there(),
+        };
         let page = CheckoutPage {
             frame: Frame::new(),
             id,
@@ -55,12 +65,26 @@ impl StorefrontModule {
         pages::show(form.status, &page)
     }
 
+    /// Nothing is sold for the show any more; an order that was placed before is another matter.
+    async fn not_sold(&self, cx: &Cx, id: OrderId, gone: Gone) -> Result<WebPage, StorefrontError> {
+        match self.placed(cx, id).await {
+            Known::There(_) => Ok(WebPage::see_other(format!("/orders/{id}"))),
+            Known::Nowhere => no_longer(gone, true),
+            Known::Over | Known::Down => no_longer(gone, false),
+        }
+    }
+
     /// There is no hold of this order's: it was placed and has ended, or the time ran out.
     async fn not_held(&self, cx: &Cx, id: OrderId, show: Option<ShowId>) -> Result<WebPage, StorefrontError> {
         match self.placed(cx, id).await {
             Known::There(_) => return Ok(WebPage::see_other(format!("/orders/{id}"))),
             Known::Down => return cannot_buy(format!("/orders/{id}")),
             Known::Nowhere | Known::Over => {}
+        }
+        if let Some(show) = show
+            && let Some(gone) = self.gone(cx, show).await
+        {
+            return no_longer(gone, true);
         }
         let go = match show {
             Some(show) => (format!("/shows/{show}"), "Choose seats again"),
@@ -85,6 +109,9 @@ impl StorefrontModule {
                 return cannot_buy(checkout.unwrap_or_else(|_| format!("/orders/{id}")));
             }
         };
+        if let Some(gone) = self.gone(cx, hold.show).await {
+            return self.not_sold(cx, id, gone).await;
+        }
         let typed = purchase.email.trim().to_owned();
         let email = Email::try_from(typed.clone());
         let card = CARDS.iter().find(|card| card.token == purchase.card);
@@ -111,7 +138,7 @@ impl StorefrontModule {
         let Ok(draft) = draft else {
             return self.not_held(cx, id, Some(hold.show)).await;
         };
-        match self.shop.ordering.place(cx, id, draft).await {
+        match self.shop.ordering.place(&doing(cx), id, draft).await {
             // Of another mail address or card, it is the one that was placed first.
             Ok(_) | Err(Failure::Module(OrderingError::OtherOrder { .. })) => {
                 let page = WebPage::see_other(format!("/orders/{id}"));

@@ -9,7 +9,7 @@ use strangler::{Cx, Failure, WebPage};
 
 use super::{
     StorefrontModule,
-    ask::{Known, acting},
+    ask::{Gone, Known, acting},
 };
 use crate::{
     assets::Frame,
@@ -31,12 +31,20 @@ struct Said {
     order: Option<OrderId>,
 }
 
-/// The seats that were named and can be names of seats, each once.
-fn named(seats: &[String]) -> Vec<SeatId> {
+/// The seats that were named, each once, and whether anything was named that cannot be a seat.
+fn named(seats: &[String]) -> (Vec<SeatId>, bool) {
     let mut seen = BTreeSet::new();
-    let names = seats.iter().filter_map(|seat| SeatId::try_from(seat.clone()).ok());
-    names.filter(|seat| seen.insert(seat.clone())).collect()
+    let names = || seats.iter().map(|seat| SeatId::try_from(seat.clone()));
+    let all = names().flatten().filter(|seat| seen.insert(seat.clone())).collect();
+    (all, names().any(|seat| seat.is_err()))
 }
+
+fn too_many() -> String {
+    format!("One order has at most {MOST_SEATS} seats. Take some back, and place another order for them.")
+}
+
+const NO_SEAT: &str =
+    "Something that was chosen is no seat of this house, and is left out. Look at what is chosen now.";
 
 impl StorefrontModule {
     pub(super) async fn show_page(
@@ -46,10 +54,14 @@ impl StorefrontModule {
         chosen: SeatChoice,
         basket: Option<OrderId>,
     ) -> Result<WebPage, StorefrontError> {
+        let (seats, strange) = named(&chosen.seat);
         let said = Said {
             status: StatusCode::OK,
-            alert: None,
-            chosen: named(&chosen.seat).into_iter().take(MOST_SEATS).collect(),
+            alert: match seats.len() > MOST_SEATS {
+                true => Some(too_many()),
+                false => strange.then(|| NO_SEAT.to_owned()),
+            },
+            chosen: seats.into_iter().collect(),
             order: None,
         };
         self.map(cx, id, basket, said).await
@@ -64,8 +76,10 @@ impl StorefrontModule {
             Known::There(facts) => Some(facts),
             Known::Down => None,
         };
+        let begun = show.as_ref().is_some_and(|show| show.when.has_come(self.clock.now()));
         let seats = match seats {
             Known::Over => return cancelled(),
+            _ if begun => Seats::Begun,
             Known::Nowhere if show.is_none() => return no_such_show(),
             Known::Nowhere => Seats::NotYet,
             Known::Down => Seats::Down,
@@ -83,7 +97,7 @@ impl StorefrontModule {
         let page = ShowPage {
             frame: Frame::new(),
             id,
-            held: until(mine.as_ref(), show.as_ref()),
+            held: until(mine.as_ref().filter(|_| !begun), show.as_ref()),
             show,
             seats,
             order: order.unwrap_or_else(|| self.new_order()),
@@ -105,7 +119,10 @@ impl StorefrontModule {
         basket: Option<OrderId>,
         choice: SeatChoice,
     ) -> Result<WebPage, StorefrontError> {
-        let seats = named(&choice.seat);
+        if let Some(gone) = self.gone(cx, id).await {
+            return no_longer(gone, false);
+        }
+        let (seats, strange) = named(&choice.seat);
         let again = |error: StorefrontError, alert: String, gone: &[SeatId], order| {
             let chosen = seats.iter().filter(|seat| !gone.contains(seat)).cloned().collect();
             let said = Said {
@@ -121,25 +138,28 @@ impl StorefrontModule {
             return again(StorefrontError::Mistake, alert, &[], choice.order).await;
         }
         let Ok(draft) = HoldDraft::new(id, seats.clone()) else {
-            let alert =
-                format!("One order has at most {MOST_SEATS} seats. Take some back, and place another order for them.");
-            return again(StorefrontError::Mistake, alert, &[], choice.order).await;
+            return again(StorefrontError::Mistake, too_many(), &[], choice.order).await;
         };
+        if strange {
+            return again(StorefrontError::Mistake, NO_SEAT.to_owned(), &[], choice.order).await;
+        }
         let mut order = choice.order.unwrap_or_else(|| self.new_order());
         for _ in 0..DRAWS {
-            let cx = acting(cx);
-            match self.shop.seating.hold(&cx, HoldId(order.0), draft.clone()).await {
+            match self
+                .shop
+                .seating
+                .hold(&acting(cx), HoldId(order.0), draft.clone())
+                .await
+            {
                 Ok(hold) if hold.value().status == HoldStatus::Held => {
                     let page = WebPage::see_other(format!("/shows/{id}/checkout/{order}"));
                     return Ok(page.with_cookie("basket", &order.to_string(), Some(BASKET)));
                 }
                 // It is being bought, or was.
                 Ok(_) => return Ok(WebPage::see_other(format!("/orders/{order}"))),
-                // Other seats than last time: those go back, or the visitor would be in their own way.
+                // Other seats than last time.
                 Err(Failure::Module(SeatingError::OtherHold { .. })) => {
-                    if let Err(failure) = self.shop.seating.release(&cx, HoldId(order.0)).await {
-                        tracing::debug!(%failure, "what was held before is not released");
-                    }
+                    self.give_back(cx, order).await;
                     order = self.new_order();
                 }
                 Err(Failure::Module(SeatingError::HoldOver { .. })) => order = self.new_order(),
@@ -171,6 +191,20 @@ impl StorefrontModule {
     }
 }
 
+impl StorefrontModule {
+    /// Gives back what an order to come holds, or the visitor would be in their own way. What an order holds that was placed
+    /// is being paid: whoever goes back to the map and chooses more must not lose it. The same holds for what nobody can
+    /// tell; if it was never placed, it comes back by itself.
+    async fn give_back(&self, cx: &Cx, order: OrderId) {
+        if !matches!(self.placed(cx, order).await, Known::Nowhere) {
+            return;
+        }
+        if let Err(failure) = self.shop.seating.release(&acting(cx), HoldId(order.0)).await {
+            tracing::debug!(%failure, "what was held before is not released");
+        }
+    }
+}
+
 /// Until when a hold lasts, by the venue's clocks.
 fn until(hold: Option<&Hold>, show: Option<&Facts>) -> Option<LocalTime> {
     let end = hold?.expires_at?;
@@ -188,10 +222,30 @@ pub(super) fn no_such_show() -> Result<WebPage, StorefrontError> {
 }
 
 fn cancelled() -> Result<WebPage, StorefrontError> {
+    no_longer(Gone::Cancelled, false)
+}
+
+/// A show for which nothing is sold any more. `unsold` when it is certain that this visitor bought nothing just now.
+pub(super) fn no_longer(gone: Gone, unsold: bool) -> Result<WebPage, StorefrontError> {
+    let (title, sentence) = match (gone, unsold) {
+        (Gone::Cancelled, true) => (
+            "This show was cancelled",
+            "It does not take place. Nothing was bought and nothing is owed.",
+        ),
+        (Gone::Cancelled, false) => (
+            "This show was cancelled",
+            "It does not take place. If you have tickets for it, open your order to give them back.",
+        ),
+        (Gone::Begun, true) => (
+            "This show has begun",
+            "Seats for it are not sold any more. Nothing was bought and nothing is owed.",
+        ),
+        (Gone::Begun, false) => ("This show has begun", "Seats for it are not sold any more."),
+    };
     let page = MessagePage {
         frame: Frame::new(),
-        title: "This show was cancelled",
-        sentence: "It does not take place. If you have tickets for it, open your order to give them back.".to_owned(),
+        title,
+        sentence: sentence.to_owned(),
         go: ("/".to_owned(), "See what else is on"),
     };
     pages::show(status(&StorefrontError::Over), &page)

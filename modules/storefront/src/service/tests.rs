@@ -1,8 +1,12 @@
 //! The pages over a house of cards.
 
 mod cards;
+mod gone;
 
-use std::sync::{Arc, atomic::Ordering::SeqCst};
+use std::{
+    sync::{Arc, atomic::Ordering::SeqCst},
+    time::Duration,
+};
 
 use cards::{Cards, SHOW, Stage, time};
 use catalog_contract::CatalogService;
@@ -45,6 +49,14 @@ fn chosen(order: Option<u128>, seats: &[&str]) -> SeatChoice {
     SeatChoice {
         order: order.map(order_id),
         seat: seats.iter().map(|s| (*s).to_owned()).collect(),
+    }
+}
+
+fn purchase() -> Purchase {
+    Purchase {
+        show: show_id().to_string(),
+        email: "ada@example.org".to_owned(),
+        card: "tok_ok".to_owned(),
     }
 }
 
@@ -184,6 +196,50 @@ async fn seats_are_held_once_and_others_are_told_which_are_gone() {
 }
 
 #[tokio::test]
+async fn what_is_being_paid_is_not_given_back() {
+    let (stage, shop) = house();
+    let form = chosen(Some(1), &["Stalls-A-1"]);
+    let page = shop.choose(&cx(), show_id(), None, form).await;
+    assert!(to(&page).ends_with(&order_id(1).to_string()));
+    let page = shop.buy(&cx(), order_id(1), purchase()).await;
+    assert_eq!(to(&page), format!("/orders/{}", order_id(1)));
+    // Back to the map, and another seat: that is another order, and the first keeps what it has.
+    let others = chosen(Some(1), &["Stalls-A-2"]);
+    let page = shop.choose(&cx(), show_id(), None, others).await;
+    assert_eq!(to(&page), format!("/shows/{}/checkout/{}", show_id(), order_id(OTHER)));
+    assert!(stage.released.lock().expect("released").is_empty());
+    let held: Vec<_> = stage.holds.lock().expect("holds").iter().map(|h| h.0).collect();
+    assert_eq!(held, [HoldId(Uuid::from_u128(1)), HoldId(Uuid::from_u128(OTHER))]);
+}
+
+#[tokio::test]
+async fn nothing_is_given_back_while_nobody_can_tell_what_was_placed() {
+    let (stage, shop) = house();
+    let form = chosen(Some(1), &["Stalls-A-1"]);
+    shop.choose(&cx(), show_id(), None, form).await.expect("a page");
+    stage.no_ordering.store(true, SeqCst);
+    let others = chosen(Some(1), &["Stalls-A-2"]);
+    let page = shop.choose(&cx(), show_id(), None, others).await;
+    assert_eq!(to(&page), format!("/shows/{}/checkout/{}", show_id(), order_id(OTHER)));
+    assert!(stage.released.lock().expect("released").is_empty());
+}
+
+#[tokio::test]
+async fn an_order_that_nobody_answers_ends_on_its_checkout_in_time() {
+    let (stage, shop) = house();
+    let form = chosen(Some(1), &["Stalls-A-1"]);
+    shop.choose(&cx(), show_id(), None, form).await.expect("a page");
+    stage.ordering_hangs.store(true, SeqCst);
+    let visitor = cx().with_budget(Duration::from_millis(400));
+    let (status, html) = text(&shop.buy(&visitor, order_id(1), purchase()).await);
+    assert!(visitor.time_left().is_some_and(|left| !left.is_zero()), "too late");
+    assert!(
+        status == 503 && html.contains("never placed twice") && html.contains("value=\"ada@example.org\""),
+        "{html}"
+    );
+}
+
+#[tokio::test]
 async fn nothing_and_too_much_cannot_be_chosen() {
     let (_, shop) = house();
     let (status, html) = text(&shop.choose(&cx(), show_id(), None, chosen(None, &[" "])).await);
@@ -192,6 +248,34 @@ async fn nothing_and_too_much_cannot_be_chosen() {
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     let (status, html) = text(&shop.choose(&cx(), show_id(), None, chosen(None, &many)).await);
     assert!(status == 422 && html.contains("at most 20 seats"), "{html}");
+}
+
+#[tokio::test]
+async fn a_seat_named_often_is_one_seat_and_what_is_none_is_said() {
+    let (stage, shop) = house();
+    let named = |seats: &[&str]| {
+        let pairs = seats.iter().map(|seat| ("seat".to_owned(), (*seat).to_owned()));
+        let order = ("order".to_owned(), order_id(1).to_string());
+        SeatChoice::from(pairs.chain([order]).collect::<Vec<_>>())
+    };
+    let mut often = vec!["Stalls-A-1"; 30];
+    often.push("Stalls-A-2");
+    let page = shop.choose(&cx(), show_id(), None, named(&often)).await;
+    assert_eq!(to(&page), format!("/shows/{}/checkout/{}", show_id(), order_id(1)));
+    assert_eq!(stage.holds.lock().expect("holds")[0].1.len(), 2);
+    let strange = named(&["Stalls-A-3", "\0", "Stalls-A-4"]);
+    let (status, html) = text(&shop.choose(&cx(), show_id(), None, strange.clone()).await);
+    assert!(status == 422 && html.contains("is no seat of this house"), "{html}");
+    for kept in ["Stalls-A-3", "Stalls-A-4"] {
+        assert!(html.contains(&format!("value=\"{kept}\" checked")), "{kept}: {html}");
+    }
+    let (_, html) = text(&shop.show(&cx(), show_id(), strange, None).await);
+    assert!(html.contains("is no seat of this house"), "{html}");
+    let many: Vec<String> = (1..40).map(|n| format!("Stalls-A-{n}")).collect();
+    let many = named(&many.iter().map(String::as_str).collect::<Vec<_>>());
+    let (_, html) = text(&shop.show(&cx(), show_id(), many, None).await);
+    assert!(html.contains("at most 20 seats"), "{html}");
+    assert_eq!(stage.holds.lock().expect("holds").len(), 1);
 }
 
 #[tokio::test]

@@ -22,7 +22,11 @@ pub(super) struct Stage {
     pub(super) no_catalog: AtomicBool,
     pub(super) no_seating: AtomicBool,
     pub(super) no_ordering: AtomicBool,
+    /// Ordering hears what it is asked, and never answers.
+    pub(super) ordering_hangs: AtomicBool,
     pub(super) cancelled: AtomicBool,
+    /// The show began yesterday.
+    pub(super) begun: AtomicBool,
     pub(super) holds: Mutex<Vec<(HoldId, Vec<SeatId>, HoldStatus)>>,
     pub(super) released: Mutex<Vec<HoldId>>,
     pub(super) orders: Mutex<Vec<Order>>,
@@ -133,6 +137,10 @@ impl CatalogService for Cards {
         match self.0.cancelled.load(SeqCst) {
             true => Err(CatalogError::ShowCancelled { id }),
             false if id.0.as_u128() != SHOW => Err(CatalogError::NoSuchShow { id }),
+            false if self.0.begun.load(SeqCst) => Ok(Show {
+                starts_at: time("2026-12-31T19:30:00Z"),
+                ..show(id)
+            }),
             false => Ok(show(id)),
         }
     }
@@ -237,6 +245,9 @@ impl SeatingService for Cards {
 impl OrderingService for Cards {
     async fn place(&self, _: &Cx, id: OrderId, draft: OrderDraft) -> Result<Accepted<Order>, OrderingError> {
         self.ordering()?;
+        if self.0.ordering_hangs.load(SeqCst) {
+            std::future::pending::<()>().await;
+        }
         let order = Order {
             id,
             version: 1,
