@@ -130,7 +130,7 @@ pub fn protect(headers: &mut HeaderMap) {
 }
 
 /// Whether whoever asks can read a page: a browser says so.
-pub(crate) fn wants_html(headers: &HeaderMap) -> bool {
+pub fn wants_html(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(ACCEPT).iter().filter_map(|v| v.to_str().ok());
     accepted
         .flat_map(|v| v.split(','))

@@ -238,6 +238,24 @@ impl RouteTable {
 /// The longest reason, in characters.
 const WHY: usize = 500;
 
+/// Whether this can be written down as somebody's reason: one line of text, and not a long one. A line of the audit trail is
+/// read in terminals and logs, where control characters do more than stand there.
+///
+/// # Errors
+/// [`Refusal::Wrong`], with what is wrong with it.
+pub fn check_reason(why: Option<&str>) -> Result<(), Refusal> {
+    let Some(why) = why else { return Ok(()) };
+    if why.chars().count() > WHY {
+        return Err(Refusal::Wrong(format!("a reason has {WHY} characters at most")));
+    }
+    if why.chars().any(char::is_control) {
+        return Err(Refusal::Wrong(
+            "a reason is one line of text, without control characters; write it in one line".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
 /// A change somebody asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
@@ -358,16 +376,14 @@ impl Switchboard {
     }
 
     /// Makes a change: checks it with `allowed` (given the contract and the stage), writes it down with its line in the
-    /// audit trail, and puts it in force for the next call.
+    /// audit trail, and puts it in force for the next call. What is so already leaves no line.
     pub async fn change(
         &self,
         change: &Change,
         by: &str,
         allowed: impl Fn(&'static Contract, Stage) -> Result<(), String>,
     ) -> Result<AuditEntry, Refusal> {
-        if change.why.as_ref().is_some_and(|why| why.chars().count() > WHY) {
-            return Err(Refusal::Wrong(format!("a reason has {WHY} characters at most")));
-        }
+        check_reason(change.why.as_deref())?;
         let _turn = self.turn.lock().await;
         let (table, index) = find(&self.tables, &change.target).map_err(Refusal::Wrong)?;
         let mut routes = (*table.all()).clone();
@@ -406,6 +422,9 @@ impl Switchboard {
             to: name(after),
             why: change.why.clone(),
         };
+        if entry.from == entry.to {
+            return Ok(entry);
+        }
         let epoch = if index.is_none() { routes.epoch } else { 0 };
         let stored = after.map(|route| Stored { route, epoch });
         self.store

@@ -13,7 +13,7 @@ use strangler::{
 
 use super::{Failure, Global, settings};
 use crate::{
-    identity::{OPERATOR_TOKEN_VARIABLE, Token, operator_token},
+    identity::{IdentityError, OPERATOR_TOKEN_VARIABLE, Token, operator_token},
     settings::variable,
 };
 
@@ -21,6 +21,8 @@ use crate::{
 const ANSWER: usize = 64 << 20;
 /// The longest any command waits: extracting takes some 20 s at most.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long it is tried whether anybody listens.
+const LISTENS: Duration = Duration::from_secs(2);
 
 /// The control plane of the running system.
 pub(super) struct Client {
@@ -41,9 +43,18 @@ impl Client {
             )));
         }
         let token = operator_token(variable(OPERATOR_TOKEN_VARIABLE).as_deref(), &settings.data.folder);
-        let token = token.map_err(|e| Failure::NotReached(e.to_string()))?;
+        let base = base.trim_end_matches('/').to_owned();
+        // Where nothing runs there need not be a token yet: then that nothing runs is what is wrong.
+        let token = token.map_err(|e| match &e {
+            IdentityError::NoToken { .. } | IdentityError::File { .. } if !somebody_listens(&base) => {
+                Failure::NotReached(format!("no running system at {base}; {e}"))
+            }
+            _ => Failure::Usage(format!(
+                "{e}; give the operator's token of the system at {base} in {OPERATOR_TOKEN_VARIABLE}, or its data folder with --data"
+            )),
+        })?;
         Ok(Self {
-            base: base.trim_end_matches('/').to_owned(),
+            base,
             token,
             http: http_client(),
         })
@@ -102,10 +113,20 @@ impl Client {
             StatusCode::CONFLICT => Failure::Refused(told),
             StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => Failure::Usage(told),
             StatusCode::NOT_FOUND if named => Failure::Usage(told),
+            StatusCode::NOT_FOUND => Failure::Usage(format!(
+                "{told}; is this the internal address? it is 127.0.0.1:8081 by default, and --control or BANYAN_CONTROL says another"
+            )),
             StatusCode::UNAUTHORIZED => Failure::Failed(format!(
                 "{told}; give the operator's token of that system in BANYAN_OPERATOR_TOKEN, or its data folder with --data"
             )),
             _ => Failure::Failed(told),
         })
     }
+}
+
+/// Whether anything takes connections at this address.
+fn somebody_listens(base: &str) -> bool {
+    let authority = base.trim_start_matches("http://").split('/').next().unwrap_or_default();
+    let addresses = std::net::ToSocketAddrs::to_socket_addrs(authority);
+    addresses.is_ok_and(|mut all| all.any(|a| std::net::TcpStream::connect_timeout(&a, LISTENS).is_ok()))
 }

@@ -14,7 +14,7 @@ use strangler::Clock;
 use super::{
     Console,
     fragment::Fragment,
-    page::{Frame, page},
+    page::{self, Frame, page},
     screen::{EmptyRow, audit_row, clock_time},
     session::SignedIn,
     window::{ROWS, address, given, time},
@@ -76,18 +76,27 @@ pub(super) async fn show(
     State(console): State<Arc<Console>>,
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Response {
-    let asked = asked.map(|Query(asked)| asked).unwrap_or_default();
+    let asked = match asked {
+        Ok(Query(asked)) => asked,
+        Err(unread) => return page::unread(&unread),
+    };
     let control = &console.control;
     let now = control.clock().now();
     let read = async {
-        let query = asked.understood()?;
+        let query = asked.understood().map_err(|why| (StatusCode::BAD_REQUEST, why))?;
         control.store.audit_page(&query).await.map_err(|error| match error {
-            AuditError::Wrong(why) => why,
-            AuditError::Failed(error) => format!("The audit trail cannot be read at present: {error}"),
+            AuditError::Wrong(why) => (StatusCode::BAD_REQUEST, why),
+            AuditError::Failed(error) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                format!("The audit trail cannot be read at present: {error}"),
+            ),
         })
     };
     let read = read.await;
-    let problem = read.as_ref().err().cloned();
+    let (status, problem) = match &read {
+        Ok(_) => (StatusCode::OK, None),
+        Err((status, why)) => (*status, Some(why.clone())),
+    };
     let (entries, next) = read.map_or_else(|_| (Vec::new(), None), |page| (page.entries, page.next));
     let filter = asked.query();
     let all = filter.iter().all(|(_, value)| value.is_empty());
@@ -107,7 +116,7 @@ pub(super) async fn show(
     };
     let (next, first) = (next.as_deref().map(more), (!asked.cursor.is_empty()).then(|| more("")));
     page(
-        StatusCode::OK,
+        status,
         &AuditPage {
             frame: Frame::at(PATH).live(now),
             lines,

@@ -103,6 +103,9 @@ pub(super) async fn show(
     let id = format!("{module}/{subscription}/{position}");
     let letter = match console.control.dead_letter(&id).await {
         Ok(Some(letter)) => letter,
+        Err(Refusal::Wrong(why)) if id.chars().any(char::is_control) => {
+            return page::message(StatusCode::BAD_REQUEST, "Not understood", &why);
+        }
         Ok(None) | Err(Refusal::Wrong(_)) => {
             return page::message(
                 StatusCode::NOT_FOUND,

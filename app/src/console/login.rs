@@ -16,6 +16,7 @@ use super::{
     Console,
     page::{self, Frame, page},
 };
+use crate::control::misread;
 
 /// How long a wrong token takes to be refused.
 const DELAY: Duration = Duration::from_millis(400);
@@ -100,7 +101,13 @@ pub(super) async fn login(
 ) -> Response {
     let Form(Credentials { token, next }) = match form {
         Ok(form) => form,
-        Err(rejection) => return page::message(rejection.status(), "Not understood", &rejection.body_text()),
+        Err(rejection) => {
+            return page::message(
+                rejection.status(),
+                "Not understood",
+                &format!("The form was not understood: {}.", misread(&rejection.body_text())),
+            );
+        }
     };
     let (token, next) = (token.trim(), local(&next));
     if console.control.tokens.operator.matches(token) {

@@ -16,12 +16,11 @@ use url::form_urlencoded;
 use super::{
     Console,
     page::{Frame, page},
+    said::ended,
     screen::Screen,
     session::SignedIn,
 };
-
-/// The longest reason, in characters.
-const WHY: usize = 500;
+use crate::control::misread;
 
 #[derive(Template)]
 #[template(path = "console/map.html")]
@@ -144,11 +143,6 @@ impl Flip {
             stage => Some(stage.parse::<Stage>().map_err(Refusal::Wrong)?),
         };
         let why = self.why.trim();
-        if why.chars().count() > WHY {
-            return Err(Refusal::Wrong(format!(
-                "the reason is longer than {WHY} characters; shorten it"
-            )));
-        }
         let why = Some(why).filter(|w| !w.is_empty()).map(ToOwned::to_owned);
         Ok(Change {
             target: self.target.clone(),
@@ -168,7 +162,10 @@ pub(super) async fn flip(
     let flip = match form {
         Ok(Form(flip)) => flip,
         Err(rejection) => {
-            let refused = Outcome::refusal("", format!("The form was not understood: {}.", rejection.body_text()));
+            let refused = Outcome::refusal(
+                "",
+                format!("The form was not understood: {}.", misread(&rejection.body_text())),
+            );
             let screen = Screen::of(&console.control, None).await;
             return page(
                 rejection.status(),
@@ -193,7 +190,10 @@ pub(super) async fn flip(
         Refusal::Refused(_) => StatusCode::CONFLICT,
         Refusal::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    let outcome = Some(Outcome::refusal(&flip.target, format!("Not changed: {refusal}.")));
+    let outcome = Some(Outcome::refusal(
+        &flip.target,
+        format!("Not changed: {}.", ended(&refusal.to_string())),
+    ));
     let screen = Screen::of(&console.control, Some((&flip.target, &flip.why))).await;
     page(
         status,

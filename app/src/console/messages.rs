@@ -19,7 +19,7 @@ use super::{
     Console,
     fragment::Fragment,
     module_view::grouped,
-    page::{Frame, page},
+    page::{self, Frame, page},
     said::Said,
     screen::{Moment, clock_time},
     session::SignedIn,
@@ -129,7 +129,7 @@ impl Asked {
             (Some(module), Some(subscription)) => Some(format!("{module}/{subscription}")),
             (Some(module), None) => Some(module),
             (None, None) => None,
-            (None, Some(_)) => return Err("A subscription belongs to a module: choose that too.".to_owned()),
+            (None, Some(_)) => return Err("A subscription belongs to a module: choose that too".to_owned()),
         };
         Ok(Meant {
             of,
@@ -161,7 +161,10 @@ pub(super) async fn show(
     State(console): State<Arc<Console>>,
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Response {
-    let mut asked = asked.map(|Query(asked)| asked).unwrap_or_default();
+    let mut asked = match asked {
+        Ok(Query(asked)) => asked,
+        Err(unread) => return page::unread(&unread),
+    };
     if !["retried", "discarded"].contains(&asked.state.as_str()) {
         asked.state = "parked".to_owned();
     }
@@ -198,8 +201,12 @@ pub(super) async fn show(
     let filtered = filter.iter().any(|(name, value)| *name != "state" && !value.is_empty());
     let (next, first) = (next.as_deref().map(more), (!asked.cursor.is_empty()).then(|| more("")));
     let outcome = Said::of(&console, Some(&asked.said));
+    let status = match problem {
+        Some(_) => StatusCode::BAD_REQUEST,
+        None => StatusCode::OK,
+    };
     page(
-        StatusCode::OK,
+        status,
         &MessagesPage {
             frame: Frame::at(PATH).live(now),
             backlogs: control.schemas().map(|db| all.row(db.schema())).collect(),

@@ -96,7 +96,10 @@ pub(super) async fn show(
     Path(module): Path<String>,
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Response {
-    let Asked { operation, path, kind } = asked.map(|Query(asked)| asked).unwrap_or_default();
+    let Asked { operation, path, kind } = match asked {
+        Ok(Query(asked)) => asked,
+        Err(unread) => return page::unread(&unread),
+    };
     let query = DiffQuery {
         operation: Some(operation),
         path: Some(path),

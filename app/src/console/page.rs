@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use askama::Template;
 use axum::{
+    extract::rejection::QueryRejection,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -11,6 +12,7 @@ use chrono::{DateTime, Utc};
 use strangler::{Clock, SystemClock};
 
 use super::{assets, screen::clock_time, session::SignedIn};
+use crate::control::misread;
 
 /// The console's pages, as its navigation has them.
 pub(super) const NAV: [(&str, &str); 6] = [
@@ -136,6 +138,16 @@ pub(super) fn message(status: StatusCode, title: &str, sentence: &str) -> Respon
             title,
             sentence,
         },
+    )
+}
+
+/// The page that says that an address cannot be read: what it filters by is not dropped without a word.
+pub(super) fn unread(address: &QueryRejection) -> Response {
+    let wrong = misread(&address.body_text());
+    message(
+        StatusCode::BAD_REQUEST,
+        "Not understood",
+        &format!("What this address asks for cannot be read: {wrong}. Open the page from the console and ask there."),
     )
 }
 

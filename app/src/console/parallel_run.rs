@@ -16,7 +16,7 @@ use super::{
     compared::ComparedPart,
     fragment::Fragment,
     module_view::grouped,
-    page::{Frame, page},
+    page::{self, Frame, page},
     screen::Moment,
     session::SignedIn,
     window::{address, given},
@@ -98,7 +98,10 @@ pub(super) async fn show(
     State(console): State<Arc<Console>>,
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Response {
-    let Asked { module, operation } = asked.map(|Query(asked)| asked).unwrap_or_default();
+    let Asked { module, operation } = match asked {
+        Ok(Query(asked)) => asked,
+        Err(unread) => return page::unread(&unread),
+    };
     let (module, operation) = (given(&module), given(&operation));
     let control = &console.control;
     let status = Status::of(control);

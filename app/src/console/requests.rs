@@ -17,9 +17,10 @@ use super::{
     Console,
     module_view::{grouped, milliseconds},
     page::{Frame, page, render},
+    said::ended,
     session::SignedIn,
 };
-use crate::control::{RequestLine, RequestList, RequestSheet, Wanted};
+use crate::control::{RequestLine, RequestList, RequestSheet, Wanted, misread};
 
 /// So many are on one page.
 const PAGE: u64 = 50;
@@ -128,11 +129,11 @@ pub(super) async fn list(
     let control = &console.control;
     let (mut wanted, mut mistake) = match asked {
         Ok(Query(wanted)) => (wanted, None),
-        Err(rejection) => (Wanted::default(), Some(rejection.body_text())),
+        Err(rejection) => (Wanted::default(), Some(misread(&rejection.body_text()))),
     };
     wanted.limit = Some(wanted.limit.unwrap_or(PAGE));
     let found = control.requests(&wanted).or_else(|why| {
-        mistake = Some(why);
+        mistake = Some(ended(&why).to_owned());
         control.requests(&Wanted {
             limit: Some(PAGE),
             ..Wanted::default()

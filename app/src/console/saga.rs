@@ -177,7 +177,10 @@ pub(super) async fn resume(
     if console.control.schema(&module).is_err() {
         return page::nothing();
     }
-    let Form(Why { why }) = form.unwrap_or_default();
+    let why = match form {
+        Ok(Form(Why { why })) => why,
+        Err(unread) => return Said::unread(&unread).on(&console, &at(&module, id), &[]),
+    };
     let chosen = Chosen {
         ids: vec![format!("{module}/{id}")],
         why: reason(&why),
@@ -203,7 +206,10 @@ pub(super) async fn cancel(
     if console.control.schema(&module).is_err() {
         return page::nothing();
     }
-    let Form(Why { why }) = form.unwrap_or_default();
+    let why = match form {
+        Ok(Form(Why { why })) => why,
+        Err(unread) => return Said::unread(&unread).on(&console, &at(&module, id), &[]),
+    };
     let asked = CancelSaga {
         id: format!("{module}/{id}"),
         why,

@@ -14,7 +14,7 @@ use strangler::Clock;
 use super::{
     Console,
     fragment::Fragment,
-    page::{Frame, page},
+    page::{self, Frame, page},
     screen::{Moment, clock_time},
     session::SignedIn,
     waiting::Everything,
@@ -110,7 +110,10 @@ pub(super) async fn show(
     State(console): State<Arc<Console>>,
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Response {
-    let Asked { state, module, cursor } = asked.map(|Query(asked)| asked).unwrap_or_default();
+    let Asked { state, module, cursor } = match asked {
+        Ok(Query(asked)) => asked,
+        Err(unread) => return page::unread(&unread),
+    };
     let control = &console.control;
     let now = control.clock().now();
     let query = SagaQuery {
@@ -127,8 +130,12 @@ pub(super) async fn show(
     };
     let more = |cursor: &str| address(PATH, &[("state", &state), ("module", &module), ("cursor", cursor)]);
     let (next, first) = (next.as_deref().map(more), (!cursor.is_empty()).then(|| more("")));
+    let status = match problem {
+        Some(_) => StatusCode::BAD_REQUEST,
+        None => StatusCode::OK,
+    };
     page(
-        StatusCode::OK,
+        status,
         &SagasPage {
             frame: Frame::at(PATH).live(now),
             total: all.sagas(),

@@ -1,9 +1,13 @@
 //! What the server says became of an action: it goes with the redirect, sealed, and is shown once by the page that follows.
 
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::{
+    extract::rejection::FormRejection,
+    response::{IntoResponse, Redirect, Response},
+};
 use strangler::routes::Refusal;
 
 use super::{Console, window::address};
+use crate::control::misread;
 
 /// What became of an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +38,15 @@ impl Said {
 
     /// What is to be said when something was refused.
     pub(super) fn refusal(refusal: &Refusal) -> Self {
-        Self::refused(format!("Not done: {refusal}."))
+        Self::refused(format!("Not done: {}.", ended(&refusal.to_string())))
+    }
+
+    /// What is to be said when a form cannot be read: nothing is done then.
+    pub(super) fn unread(form: &FormRejection) -> Self {
+        Self::refused(format!(
+            "Not done: the form was not understood: {}.",
+            misread(&form.body_text())
+        ))
     }
 
     /// What an address says that a page was sent to. Nothing, when somebody made it up.
@@ -60,8 +72,26 @@ impl Said {
     }
 }
 
+/// A sentence or more, without the full stop that whoever quotes it adds.
+pub(super) fn ended(text: &str) -> &str {
+    text.trim_end_matches(|c: char| c == '.' || c.is_whitespace())
+}
+
 /// A reason as it was typed; none, when nothing was.
 pub(super) fn reason(why: &str) -> Option<String> {
     let why = why.trim();
     (!why.is_empty()).then(|| why.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sentence_that_is_quoted_ends_once() {
+        assert_eq!(ended("choose that too."), "choose that too");
+        assert_eq!(ended("error. .\n"), "error");
+        let refusal = Refusal::Wrong("the log says:\nit broke.\n".to_owned());
+        assert_eq!(Said::refusal(&refusal).text, "Not done: the log says:\nit broke.");
+    }
 }

@@ -203,6 +203,15 @@ struct Window {
     after: Option<i64>,
 }
 
+/// What is wrong with a query string or a form, without the words of whoever reads it for us.
+pub fn misread(told: &str) -> String {
+    let wrong = ["query string: ", "form body: ", "form: "]
+        .into_iter()
+        .find_map(|end| told.split_once(end))
+        .map_or(told, |(_, wrong)| wrong);
+    wrong.trim_end_matches(['.', ' ', '\n']).to_owned()
+}
+
 /// A query string whose mistakes are problem documents.
 pub(super) struct Asked<T>(pub(super) T);
 
@@ -212,7 +221,7 @@ impl<T: serde::de::DeserializeOwned> FromRequestParts<Arc<Control>> for Asked<T>
     async fn from_request_parts(parts: &mut Parts, control: &Arc<Control>) -> Result<Self, ControlProblem> {
         match Query::<T>::from_request_parts(parts, control).await {
             Ok(Query(asked)) => Ok(Self(asked)),
-            Err(rejection) => Err(ControlProblem::new(rejection.status(), rejection.body_text())),
+            Err(rejection) => Err(ControlProblem::new(rejection.status(), misread(&rejection.body_text()))),
         }
     }
 }

@@ -24,6 +24,7 @@ use super::{
     ChosenLetters, Control,
     api::{Asked, At, Body, ControlProblem, MOST, Operator, unknown},
     cursor,
+    text::searchable,
 };
 
 /// How many of what waits behind a letter are shown.
@@ -117,6 +118,7 @@ pub struct LetterQuery {
 
 impl LetterQuery {
     fn filter(&self, subscription: Option<&str>) -> Result<LetterFilter, String> {
+        searchable("event", self.event.as_deref())?;
         let state = self.state.as_deref().unwrap_or(LetterState::Parked.as_str());
         let state = LetterState::ALL
             .into_iter()
@@ -172,6 +174,7 @@ impl FromStr for Address {
                 "`{text}` names no dead letter: one is called <module>/<subscription>/<position>, as `banyan dead-letters list` shows"
             )
         };
+        searchable("name of a dead letter", Some(text))?;
         let (module, rest) = text.split_once('/').ok_or_else(wrong)?;
         let (subscription, position) = rest.rsplit_once('/').ok_or_else(wrong)?;
         Ok(Self {
@@ -223,6 +226,7 @@ fn place(line: &LetterLine) -> Place {
 
 /// What is left of a schema after this letter.
 fn after((at, module, subscription, position): &Place, schema: &str) -> Result<After<LetterId>, String> {
+    searchable("cursor", Some(subscription))?;
     let at = DateTime::from_timestamp_micros(*at).ok_or("the cursor is of no time; begin without")?;
     let same = match schema.cmp(module.as_str()) {
         std::cmp::Ordering::Less => Same::None,
@@ -240,6 +244,7 @@ fn scope<'a>(control: &'a Control, of: Option<&'a str>) -> Result<(Vec<&'a Db>, 
     let Some(of) = of else {
         return Ok((control.schemas().collect(), None));
     };
+    searchable("module or subscription", Some(of))?;
     let (module, subscription) = match of.split_once('/') {
         Some((module, subscription)) => (module, Some(subscription)),
         None => (of, None),

@@ -19,8 +19,9 @@ mod requests;
 mod sagas;
 mod status;
 mod store;
+mod text;
 
-pub use api::{ControlProblem, router};
+pub use api::{ControlProblem, misread, router};
 pub use calls::{CALLS_PATH, CALLS_SCOPE, Calls};
 pub use chosen::{Chosen, ChosenLetters};
 pub use diffs::{DiffQuery, Diffs};
@@ -47,7 +48,7 @@ use strangler::{
     Clock, Contract, Principal, Serve, Switch, SystemClock,
     instances::{self, Heartbeat, Instance, Registration, Registry},
     pool::Pool,
-    routes::{AuditEntry, Change, Refusal, Route, Side, Stage, Switchboard},
+    routes::{AuditEntry, Change, Refusal, Route, Side, Stage, Switchboard, check_reason},
 };
 use strangler_store::{Db, LeaseInfo, Sagas, StoreError};
 use tokio::sync::watch;
@@ -102,6 +103,9 @@ pub struct Control {
     pub extractor: Extractor,
     /// When this process started.
     pub started: Instant,
+    /// Held by whoever looks what there is to decide, writes it down and does it: of two who decide the same at once, the
+    /// second finds it decided.
+    pub deciding: tokio::sync::Mutex<()>,
     /// The modules that are being merged back at this moment.
     pub merging: Mutex<BTreeSet<&'static str>>,
     /// Cancelled when this process is asked to stop.
@@ -218,6 +222,7 @@ impl Control {
         by: &Principal,
         why: Option<String>,
     ) -> Result<Vec<u32>, Refusal> {
+        check_reason(why.as_deref())?;
         let (control, module, by) = (self.clone(), module.to_owned(), by.clone());
         to_its_end(async move { control.take_back(&module, &by, why).await }).await
     }
@@ -270,9 +275,7 @@ impl Control {
         by: &Principal,
         why: Option<String>,
     ) -> Result<Extracted, Refusal> {
-        if why.as_ref().is_some_and(|why| why.chars().count() > WHY) {
-            return Err(Refusal::Wrong(format!("a reason has {WHY} characters at most")));
-        }
+        check_reason(why.as_deref())?;
         let (control, module, by) = (self.clone(), module.to_owned(), by.clone());
         to_its_end(async move {
             let running = control.module(&module).map_err(Refusal::Wrong)?;
@@ -446,8 +449,6 @@ async fn revoke(running: &Running, which: impl Fn(&LeaseInfo) -> bool + Send + S
 
 /// How many processes may serve one module.
 const INSTANCES: usize = 64;
-/// The longest reason, in characters.
-const WHY: usize = 500;
 
 /// So many processes, in words.
 fn processes(n: usize) -> String {

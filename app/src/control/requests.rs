@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::{
     Control,
     api::{Asked, At, ControlProblem, MOST, Operator},
+    text::searchable,
 };
 
 /// From here on a request is slow, in milliseconds.
@@ -33,7 +34,7 @@ pub struct Wanted {
     #[serde(default, deserialize_with = "unless_blank")]
     pub outcome: Option<String>,
     /// Those that took at least so long, in milliseconds.
-    #[serde(default, deserialize_with = "unless_blank")]
+    #[serde(default, deserialize_with = "milliseconds")]
     pub min_ms: Option<f64>,
     /// Those of this trace.
     #[serde(default, deserialize_with = "unless_blank")]
@@ -59,6 +60,19 @@ fn unless_blank<'de, D: Deserializer<'de>, T: FromStr<Err: std::fmt::Display>>(f
             .map(Some)
             .map_err(|e| serde::de::Error::custom(format_args!("`{text}`: {e}"))),
     }
+}
+
+/// A duration as a person writes it.
+fn milliseconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
+    let text = Cow::<'de, str>::deserialize(from)?;
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let number = text.parse::<f64>().ok().filter(|ms| ms.is_finite());
+    number
+        .map(Some)
+        .ok_or_else(|| serde::de::Error::custom(format_args!("`{text}` is no number of milliseconds such as 100")))
 }
 
 /// A request in a list.
@@ -149,6 +163,15 @@ impl Wanted {
     }
 
     fn check(&self, control: &Control) -> Result<(), String> {
+        for (name, text) in [
+            ("module", &self.module),
+            ("operation", &self.operation),
+            ("outcome", &self.outcome),
+            ("trace", &self.trace),
+            ("text", &self.q),
+        ] {
+            searchable(name, text.as_deref())?;
+        }
         if let Some(module) = &self.module {
             control.module(module)?;
         }

@@ -15,7 +15,10 @@ use axum::{
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use strangler::{Cx, Principal, routes::Refusal};
+use strangler::{
+    Cx, Principal,
+    routes::{Refusal, check_reason},
+};
 use strangler_store::{Db, Saga, SagaStatus, Sagas, StepRecord, StoreError};
 use uuid::Uuid;
 
@@ -189,8 +192,11 @@ impl Control {
     /// # Errors
     /// As [`Refusal`] says.
     pub async fn resume_sagas(self: &Arc<Self>, asked: &Chosen, by: &Principal) -> Result<Resumed, Refusal> {
+        check_reason(asked.why.as_deref())?;
         let (control, asked, by) = (self.clone(), asked.clone(), by.clone());
         to_its_end(async move {
+            // What is found to be decided is still so when it is written down and done.
+            let _deciding = control.deciding.lock().await;
             let (chosen, more) = control.stuck(&asked).await?;
             let cx = Cx::system(by.subject.as_deref().unwrap_or("unknown"));
             let mut resumed = 0;
@@ -233,6 +239,11 @@ impl Control {
                 );
                 return Err(Refusal::Refused(format!(
                     "{why}; `banyan sagas show {name}` says how it stands"
+                )));
+            }
+            if saga.due_at.is_some() {
+                return Err(Refusal::Refused(format!(
+                    "saga {name} was asked to go on already, and its worker is about to; `banyan sagas show {name}` says how it stands"
                 )));
             }
             chosen.push((db.schema().to_owned(), vec![saga.id]));

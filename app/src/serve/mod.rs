@@ -3,6 +3,7 @@
 mod calls;
 mod join;
 mod monolith;
+mod nothing;
 mod probes;
 
 pub use join::{JoinOptions, join};

@@ -29,7 +29,7 @@ use tokio::sync::Mutex;
 use tower::ServiceExt;
 use uuid::Uuid;
 
-use super::{Background, asked_to_stop, probes::Probes};
+use super::{Background, asked_to_stop, nothing, probes::Probes};
 use crate::{
     auth::{Exchange, InternalDoor, PublicDoor},
     console,
@@ -152,6 +152,7 @@ pub async fn monolith(
         store,
         extractor,
         started: Instant::now(),
+        deciding: Default::default(),
         merging: Default::default(),
         stop: background.stop().clone(),
         calls: Calls::new(recorder.clone(), client.clone(), credentials),
@@ -179,12 +180,7 @@ pub async fn monolith(
     let stop = background.stop().clone();
     let pages = Router::new()
         .merge(docs::router())
-        .fallback(|| async {
-            (
-                http::StatusCode::NOT_FOUND,
-                "Nothing is at this path; /, /docs and /console are.\n",
-            )
-        })
+        .fallback(nothing::at_this_path)
         .merge(console::router(control.clone(), stop.clone()));
     let follow = |door: Arc<dyn Authenticate>| match &peers.ordering {
         Some(ordering) => progress::router(ordering.clone(), door, streams, stop.clone()),

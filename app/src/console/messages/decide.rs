@@ -169,10 +169,7 @@ async fn decide(
 ) -> Response {
     let decision = match form {
         Ok(Form(decision)) => decision,
-        Err(rejection) => {
-            let why = format!("The form was not understood: {}.", rejection.body_text());
-            return Said::refused(why).on(console, PATH, &[]);
-        }
+        Err(unread) => return Said::unread(&unread).on(console, PATH, &[]),
     };
     let done = async {
         let (control, chosen) = (&console.control, decision.chosen()?);

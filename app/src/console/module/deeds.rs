@@ -16,12 +16,13 @@ use super::{
     super::{
         Console, map,
         module_view::grouped,
-        said::{Said, reason},
+        said::{Said, ended, reason},
         session::SignedIn,
         window::address,
     },
     at, back_to, last_change, no_such,
 };
+use crate::control::misread;
 
 /// `POST /console/stage`, which the map and the pages of modules send: whoever flips something is shown the outcome on the
 /// page that the form was on.
@@ -48,7 +49,7 @@ fn changed(console: &Console, page: &str, done: Result<AuditEntry, Refusal>) -> 
             let address = address(page, &[("changed", &entry.target)]);
             Redirect::to(&format!("{address}#outcome")).into_response()
         }
-        Err(refusal) => Said::refused(format!("Not changed: {refusal}.")).on(console, page, &[]),
+        Err(refusal) => Said::refused(format!("Not changed: {}.", ended(&refusal.to_string()))).on(console, page, &[]),
     }
 }
 
@@ -78,7 +79,10 @@ pub(in crate::console) async fn undo(
         return no_such(&module);
     }
     let done = async {
-        let Form(back) = form.map_err(|e| Refusal::Wrong(e.body_text()))?;
+        let Form(back) =
+            form.map_err(|e| Refusal::Wrong(format!("the form was not understood: {}", misread(&e.body_text()))))?;
+        // Whoever undoes the same at the same moment finds it undone.
+        let _deciding = console.control.deciding.lock().await;
         let last = last_change(&console.control, back.target.clone()).await;
         let last = last
             .map_err(Refusal::Failed)?
@@ -113,7 +117,10 @@ pub(in crate::console) async fn extract(
     if console.control.module(&module).is_err() {
         return no_such(&module);
     }
-    let why = form.map(|Form(Why { why })| reason(&why)).unwrap_or_default();
+    let why = match form {
+        Ok(Form(Why { why })) => reason(&why),
+        Err(unread) => return Said::unread(&unread).on(&console, &at(&module), &[]),
+    };
     let said = match console.control.extract(&module, &by, why).await {
         Ok(started) => Said::done(format!(
             "{module} also runs in process {} at {}. Its stage is unchanged.",
@@ -134,7 +141,10 @@ pub(in crate::console) async fn merge_back(
     if console.control.module(&module).is_err() {
         return no_such(&module);
     }
-    let why = form.map(|Form(Why { why })| reason(&why)).unwrap_or_default();
+    let why = match form {
+        Ok(Form(Why { why })) => reason(&why),
+        Err(unread) => return Said::unread(&unread).on(&console, &at(&module), &[]),
+    };
     let said = match console.control.merge_back(&module, &by, why).await {
         Ok(ended) => {
             let processes = match ended.len() {

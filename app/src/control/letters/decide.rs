@@ -2,18 +2,19 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use strangler::{Cx, Principal, routes::Refusal};
+use strangler::{
+    Cx, Principal,
+    routes::{Refusal, check_reason},
+};
 use strangler_store::{LetterFilter, LetterId, LetterState};
 
 use super::{
-    super::{ChosenLetters, Control, to_its_end},
+    super::{ChosenLetters, Control, text::searchable, to_its_end},
     Decided, LetterLine, scope, stored,
 };
 
 /// The most letters that are decided about at once.
 const AT_ONCE: u64 = 10_000;
-/// The longest reason, in characters.
-const WHY: usize = 500;
 
 /// What can be decided.
 #[derive(Clone, Copy)]
@@ -75,11 +76,11 @@ impl Control {
         by: &Principal,
         decision: Decision,
     ) -> Result<Decided, Refusal> {
-        if asked.why.as_ref().is_some_and(|why| why.chars().count() > WHY) {
-            return Err(Refusal::Wrong(format!("a reason has {WHY} characters at most")));
-        }
+        check_reason(asked.why.as_deref())?;
         let (control, asked, by) = (self.clone(), asked.clone(), by.clone());
         to_its_end(async move {
+            // What is found to be decided is still so when it is written down and done.
+            let _deciding = control.deciding.lock().await;
             let (chosen, more) = control.choose(&asked, decision).await?;
             let cx = Cx::system(by.subject.as_deref().unwrap_or("unknown"));
             let from = decision.of().as_str();
@@ -136,6 +137,7 @@ impl Control {
             }
             return Ok((chosen, false));
         }
+        searchable("event", asked.event.as_deref()).map_err(Refusal::Wrong)?;
         let (schemas, subscription) = scope(self, asked.of.as_deref()).map_err(Refusal::Wrong)?;
         let filter = LetterFilter {
             state,

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use strangler::{Cx, Principal, routes::Refusal};
+use strangler::{
+    Cx, Principal,
+    routes::{Refusal, check_reason},
+};
 use strangler_store::{Abandoned, SagaStatus, StoreError};
 
 use super::{
@@ -54,6 +57,8 @@ impl Control {
                 "say why: it is audited, and kept with the saga".to_owned(),
             ));
         }
+        check_reason(Some(why))?;
+        let _deciding = self.deciding.lock().await;
         let Some((db, saga)) = self.find_saga(name).await? else {
             return Err(Refusal::Wrong(no_such(name)));
         };

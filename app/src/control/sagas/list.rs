@@ -8,7 +8,7 @@ use strangler_store::{After, Db, SagaGroup, SagaStatus, Sagas, Same};
 use uuid::Uuid;
 
 use super::{
-    super::{Control, api::MOST, cursor},
+    super::{Control, api::MOST, cursor, text::searchable},
     SagaLine, SagaList, line,
 };
 
@@ -81,6 +81,7 @@ impl Control {
     /// # Errors
     /// A sentence, when there is no such module, status or cursor. A module that cannot be asked is named in the answer.
     pub async fn sagas(&self, query: &SagaQuery) -> Result<SagaList, String> {
+        searchable("module", query.module.as_deref())?;
         let groups = query.groups()?;
         let schemas: Vec<&Db> = match query.module.as_deref() {
             Some(module) => vec![self.schema(module)?],

@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 use strangler::routes::AuditEntry;
 use strangler_store::{Query, StoreError, Write};
 
-use super::{super::cursor, ControlStore};
+use super::{
+    super::{cursor, text::searchable},
+    ControlStore,
+};
 
 /// The most lines that one page has.
 const MOST: u64 = 1000;
@@ -168,6 +171,13 @@ impl ControlStore {
     /// # Errors
     /// A sentence: the cursor is none, or what the database said.
     pub async fn audit_page(&self, query: &AuditQuery) -> Result<AuditPage, AuditError> {
+        for (name, text) in [
+            ("target", &query.target),
+            ("target", &query.exactly),
+            ("person", &query.by),
+        ] {
+            searchable(name, text.as_deref()).map_err(AuditError::Wrong)?;
+        }
         let before = cursor::decode(query.cursor.as_deref()).map_err(AuditError::Wrong)?;
         let limit = query.limit.unwrap_or(MOST).clamp(1, MOST);
         let lines = Lines {

@@ -54,7 +54,7 @@ impl Sagas {
         Ok(stuck)
     }
 
-    /// The ids of stuck sagas, at most `limit`.
+    /// The ids of stuck sagas that were not asked to go on, at most `limit`.
     ///
     /// # Errors
     /// The database's.
@@ -63,6 +63,7 @@ impl Sagas {
             .select_only()
             .column(sagas::Column::Id)
             .filter(sagas::Column::Status.eq(SagaStatus::Stuck.as_str()))
+            .filter(sagas::Column::DueAt.is_null())
             .limit(limit)
             .into_tuple::<Uuid>()
             .all(&Reader { db: &self.db })
