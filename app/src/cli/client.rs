@@ -49,8 +49,9 @@ impl Client {
             IdentityError::NoToken { .. } | IdentityError::File { .. } if !somebody_listens(&base) => {
                 Failure::NotReached(format!("no running system at {base}; {e}"))
             }
+            IdentityError::NoToken { .. } => Failure::Usage(e.to_string()),
             _ => Failure::Usage(format!(
-                "{e}; give the operator's token of the system at {base} in {OPERATOR_TOKEN_VARIABLE}, or its data folder with --data"
+                "{e}; or give the operator's token of the system at {base} in {OPERATOR_TOKEN_VARIABLE}, or its data folder with --data"
             )),
         })?;
         Ok(Self {

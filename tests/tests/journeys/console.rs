@@ -10,7 +10,7 @@ use system_tests::{Answer, System, eventually, holds_soon, office};
 use crate::letters::{SOON, Schema, json_of, refused};
 
 /// A browser's cookie, signed in.
-async fn signed_in(system: &System) -> String {
+pub async fn signed_in(system: &System) -> String {
     let form = [("content-type", "application/x-www-form-urlencoded")];
     let body = format!("token={}", system.token());
     let answer = system.send(Method::POST, "/console/login", &form, body).await;
@@ -20,17 +20,17 @@ async fn signed_in(system: &System) -> String {
     cookie.split(';').next().unwrap_or_default().to_owned()
 }
 
-async fn see(system: &System, cookie: &str, path: &str) -> Answer {
+pub async fn see(system: &System, cookie: &str, path: &str) -> Answer {
     let answer = system.send(Method::GET, path, &[("cookie", cookie)], "").await;
     answer.expect("an answer")
 }
 
-fn text(answer: &Answer) -> String {
+pub fn text(answer: &Answer) -> String {
     String::from_utf8_lossy(&answer.body).into_owned()
 }
 
 /// Sends a form, and answers the page that it leads to.
-async fn send(system: &System, cookie: &str, path: &str, form: &[(&str, &str)]) -> String {
+pub async fn send(system: &System, cookie: &str, path: &str, form: &[(&str, &str)]) -> String {
     let encode = |text: &str| {
         text.bytes().fold(String::new(), |mut all, b| {
             all.push_str(&format!("%{b:02X}"));
@@ -57,7 +57,7 @@ async fn send(system: &System, cookie: &str, path: &str, form: &[(&str, &str)]) 
 }
 
 /// The outcome that a page shows.
-fn outcome(page: &str) -> String {
+pub fn outcome(page: &str) -> String {
     let from = page
         .find("id=\"outcome\"")
         .unwrap_or_else(|| panic!("no outcome:\n{page}"));
@@ -70,14 +70,14 @@ fn outcome(page: &str) -> String {
 }
 
 /// The value of the first field of this name on a page.
-fn field(page: &str, name: &str) -> String {
+pub fn field(page: &str, name: &str) -> String {
     let key = format!("name=\"{name}\" value=\"");
     let from = page.find(&key).unwrap_or_else(|| panic!("no field {name}:\n{page}")) + key.len();
     page[from..].split('"').next().unwrap_or_default().to_owned()
 }
 
 /// Changes so many acts, none of which can be written down; answers once there are `all` dead letters.
-async fn park(system: &System, schema: &Schema, more: usize, all: usize) -> Vec<String> {
+pub async fn park(system: &System, schema: &Schema, more: usize, all: usize) -> Vec<String> {
     for n in 0..more {
         let act = format!("/api/v1/catalog/acts/{}", office::id());
         for name in ["before", "after"] {

@@ -12,6 +12,7 @@ mod giving_up;
 mod letters;
 mod life;
 mod readme;
+mod refusals;
 mod requests;
 mod service;
 mod shop;
