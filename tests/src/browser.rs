@@ -197,6 +197,10 @@ impl Browser {
     pub async fn click(&self, css: &str) {
         eventually(&format!("{css} can be clicked"), SOON, || async {
             let found = self.driver.find(By::Css(css)).await.ok()?;
+            // A click on a disabled one is no error, and does nothing.
+            if !found.is_enabled().await.ok()? {
+                return None;
+            }
             found.click().await.ok()
         })
         .await;

@@ -33,6 +33,8 @@ async fn a_module_is_extracted_compared_and_taken_back_by_clicking() {
     // The page grows with it; a click must not meet what has just moved away.
     browser.reload().await;
     browser.sees("Live as of").await;
+    // On a busy machine an instance may be found unwell for a moment.
+    browser.find("#flip-catalog button[value=shadow]:enabled").await;
     browser.fill("#flip-catalog input[name=why]", "first look").await;
     browser.sees("Still, while you fill in the form").await;
     browser.click("#flip-catalog button[value=shadow]").await;

@@ -9,7 +9,7 @@ use system_tests::{Browser, System, View, eventually, office, system::signal};
 use crate::{console::sign_in, shop::small, traces, trouble::Trouble};
 
 /// Pages whose answer says that it is none: a browser calls that an error.
-const REFUSED: [&str; 2] = ["requests-mistake", "request-absent"];
+const REFUSED: [&str; 3] = ["requests-mistake", "request-absent", "messages-problem"];
 
 /// Looks at one page in every way, and answers what is wrong with it.
 async fn faults(browser: &Browser, system: &System, name: &str, path: &str) -> Vec<String> {
