@@ -126,7 +126,7 @@ async fn the_same_at_once(system: &System, database: Option<&Database>) {
     system.run(&["stage", "catalog.show", "local"]).await;
     system.run(&["stage", "catalog.show", "local", "--why", "again"]).await;
     assert_eq!(lines("catalog.show").await, 1, "it was so already");
-    let page = text(&see(system, &cookie, "/console/modules/catalog").await);
+    let page = text(&see(system, &cookie, "/console/modules/catalog?changed=catalog.show").await);
     let at = field(&page, "at");
     let undo = [("target", "catalog.show"), ("at", at.as_str()), ("why", "")];
     let once = || send(system, &cookie, "/console/modules/catalog/undo", &undo);
