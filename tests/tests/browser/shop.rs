@@ -122,7 +122,7 @@ async fn two_seats_are_bought_without_script() {
     browser.press("Hold these seats").await;
     // The order's page is loaded anew by itself until it has come to its end.
     pay(&browser).await;
-    // A click may meet a page that is just being laid out, and is made again then, as a person would.
+    // On a busy machine one click was lost here, and why is not known; it is made again, as a person would.
     eventually("the order is cancelled", SOON, || async {
         for button in browser.all("form[action$='/cancel'] button").await {
             _ = button.click().await;
