@@ -33,6 +33,8 @@ pub enum DifferenceKind {
     Length,
     /// Another HTTP status.
     Status,
+    /// Another effect: a row, an event, a change or a call that is missing, extra or different.
+    Effect,
 }
 
 impl DifferenceKind {
@@ -46,6 +48,7 @@ impl DifferenceKind {
             Self::Order => "order",
             Self::Length => "length",
             Self::Status => "status",
+            Self::Effect => "effect",
         }
     }
 }

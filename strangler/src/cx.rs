@@ -9,6 +9,8 @@ use std::{
 
 use http::{HeaderMap, HeaderValue, header::HeaderName};
 
+use crate::tape::Tape;
+
 /// What is left of the caller's budget, in seconds with a fraction.
 pub const REQUEST_TIMEOUT: HeaderName = HeaderName::from_static("request-timeout");
 /// `live` or `shadow`; stripped on the public address.
@@ -228,6 +230,7 @@ pub struct Cx {
     run: Run,
     pub(crate) purpose: Purpose,
     pub(crate) origin: Origin,
+    pub(crate) tape: Option<Arc<Tape>>,
 }
 
 impl Cx {
@@ -242,6 +245,7 @@ impl Cx {
             run: Run::Live,
             purpose: Purpose::Answer,
             origin: Origin::Untold,
+            tape: None,
         }
     }
 
@@ -277,6 +281,7 @@ impl Cx {
             run,
             purpose: Purpose::Answer,
             origin: Origin::Untold,
+            tape: None,
         }
     }
 

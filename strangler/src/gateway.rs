@@ -1,5 +1,7 @@
 //! HTTP from outside, matched to an operation in one table for all contracts and taken to the side that answers it.
 
+mod record;
+
 use std::{panic::AssertUnwindSafe, sync::Arc, sync::atomic::Ordering::Relaxed, time::Duration, time::Instant};
 
 use bytes::Bytes;
@@ -382,6 +384,9 @@ impl Call<'_> {
         }
         match switch.way(self.index) {
             Way::Local => ("local", self.tell(self.local(self.cx, body).await)),
+            Way::Shadow if self.operation().kind == Kind::Command => {
+                ("local", self.tell(self.record(switch, body).await))
+            }
             Way::Shadow => {
                 let offer = switch.offer(self.index);
                 let answer = self.local(self.cx, body).await;
@@ -392,6 +397,12 @@ impl Call<'_> {
             }
             Way::Remote { fallback } => self.remote(switch, pool, fallback, body).await,
         }
+    }
+
+    /// Path and query.
+    fn target(&self) -> String {
+        let target = self.parts.uri.path_and_query();
+        target.map_or_else(String::new, |t| t.as_str().to_owned())
     }
 
     async fn remote(
@@ -501,11 +512,7 @@ impl Call<'_> {
             return offer.skip(Skip::TooLarge);
         }
         let (index, seen) = (self.index, answer.clone());
-        let target = self
-            .parts
-            .uri
-            .path_and_query()
-            .map_or_else(String::new, |t| t.as_str().to_owned());
+        let target = self.target();
         // Conditional requests are compared as they were asked, or 304 would be held against 200.
         let headers = self
             .parts

@@ -15,6 +15,7 @@ pub mod compare;
 pub mod contract;
 pub mod cx;
 pub mod direct;
+pub mod effects;
 pub mod event;
 pub mod fault;
 pub mod gateway;
@@ -27,8 +28,10 @@ pub mod pool;
 pub mod problem;
 pub mod remote;
 pub mod routes;
+pub mod shadow;
 pub mod stats;
 pub mod switch;
+pub mod tape;
 pub mod wire;
 
 use std::{future::Future, pin::Pin};

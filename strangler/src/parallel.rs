@@ -4,7 +4,11 @@
 //! everything else, the encoding included, happens in a worker with a bounded number of comparisons in flight, each with
 //! a deadline of its own. What does not fit is dropped and counted by name, never awaited.
 
+mod skip;
+mod writes;
+
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap},
     future::Future,
     pin::Pin,
@@ -25,8 +29,13 @@ use crate::{
     compare::{Difference, DifferenceKind, differences},
     fault::{Fault, FaultKind},
     remote::Transport,
+    tape::Recording,
     wire::{Answered, Ask, Asked, Serve, is_json},
 };
+
+pub use skip::Skip;
+pub use writes::Missing;
+use writes::{MissingCounts, WriteJob};
 
 /// The bounds of a parallel run.
 #[derive(Clone, Copy, Debug)]
@@ -69,43 +78,6 @@ pub enum Verdict {
     Dropped(Skip),
 }
 
-/// Why a call was not compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Skip {
-    /// The queue was full.
-    QueueFull,
-    /// It waited so long that the two answers would not belong together.
-    TooOld,
-    /// An answer was larger than the limit.
-    TooLarge,
-    /// The caller went away before there was an answer.
-    CallerGone,
-    /// The monolith's own answer is no JSON.
-    NotJson,
-}
-
-impl Skip {
-    const ALL: [Self; 5] = [
-        Self::QueueFull,
-        Self::TooOld,
-        Self::TooLarge,
-        Self::CallerGone,
-        Self::NotJson,
-    ];
-
-    /// Its name, as it is counted.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::QueueFull => "queue_full",
-            Self::TooOld => "too_old",
-            Self::TooLarge => "too_large",
-            Self::CallerGone => "caller_gone",
-            Self::NotJson => "not_json",
-        }
-    }
-}
-
 #[derive(Default)]
 struct Counts {
     matched: AtomicU64,
@@ -146,8 +118,8 @@ pub struct ParallelSummary {
 /// One kind of mismatch: everything that differs in one operation, at one place, in one way.
 #[derive(Clone, Debug, Serialize)]
 pub struct Group {
-    /// The operation: `catalog.show`.
-    pub operation: &'static str,
+    /// The operation: `catalog.show`; a step of a saga: `purchase:capture:do`; or a subscription's event.
+    pub operation: Cow<'static, str>,
     /// JSON pointer of the place.
     pub path: String,
     /// In what way.
@@ -174,6 +146,9 @@ pub struct Example {
     /// Both answers as a whole; `None` when they are too large to be kept. They are asked for one by one.
     #[serde(skip)]
     pub answers: Option<Arc<Answers>>,
+    /// Of a unit of work: what it was asked, what it was given, and what it did here; `None` when it is too large to be kept.
+    #[serde(skip)]
+    pub case: Option<Arc<Recording>>,
 }
 
 /// Both sides' answers to one call.
@@ -200,10 +175,18 @@ const GROUPS: usize = 200;
 const EXAMPLE: usize = 4096;
 /// The longest text of both answers that are kept whole.
 const WHOLE: usize = 16 << 10;
+/// The longest text of a unit of work that is kept.
+const CASE: usize = 64 << 10;
 
 type Make = Box<dyn FnOnce() -> (Result<Ask, Fault>, Answered) + Send>;
 
-struct Job {
+/// What waits to be compared.
+enum Job {
+    Read(ReadJob),
+    Write(WriteJob),
+}
+
+struct ReadJob {
     index: usize,
     cx: Cx,
     seen: Instant,
@@ -214,7 +197,8 @@ struct Shared {
     contract: &'static Contract,
     limits: ParallelLimits,
     counts: Counts,
-    groups: Mutex<HashMap<(usize, String, DifferenceKind), Group>>,
+    groups: Mutex<HashMap<(Cow<'static, str>, String, DifferenceKind), Group>>,
+    missing: Mutex<MissingCounts>,
     clock: Arc<dyn Clock>,
 }
 
@@ -244,6 +228,7 @@ impl ParallelRun {
             limits,
             counts: Counts::default(),
             groups: Mutex::default(),
+            missing: Mutex::default(),
             clock,
         });
         let worker = Box::pin(work(shared.clone(), jobs, service, monolith));
@@ -311,7 +296,7 @@ impl ParallelRun {
         groups.sort_by(|a, b| {
             b.count
                 .cmp(&a.count)
-                .then_with(|| (a.operation, &a.path).cmp(&(b.operation, &b.path)))
+                .then_with(|| (&a.operation, &a.path).cmp(&(&b.operation, &b.path)))
         });
         groups
     }
@@ -328,12 +313,12 @@ impl Offer<'_> {
     /// Hands over the call: `make` writes down request and answer, later and elsewhere.
     pub fn fill(mut self, cx: &Cx, make: impl FnOnce() -> (Result<Ask, Fault>, Answered) + Send + 'static) {
         if let Some(place) = self.place.take() {
-            place.send(Job {
+            place.send(Job::Read(ReadJob {
                 index: self.index,
                 cx: cx.clone().shadow(),
                 seen: Instant::now(),
                 make: Box::new(make),
-            });
+            }));
         }
     }
 
@@ -366,13 +351,16 @@ async fn work(
         let (shared, service, monolith) = (shared.clone(), service.clone(), monolith.clone());
         tokio::spawn(async move {
             let _place = place;
-            let verdict = compare(&shared, job, &*service, &*monolith).await;
+            let verdict = match job {
+                Job::Read(job) => compare(&shared, job, &*service, &*monolith).await,
+                Job::Write(job) => writes::compare(&shared, job, &*service).await,
+            };
             shared.judge(verdict);
         });
     }
 }
 
-async fn compare(shared: &Shared, job: Job, service: &dyn Transport, monolith: &dyn Serve) -> Verdict {
+async fn compare(shared: &Shared, job: ReadJob, service: &dyn Transport, monolith: &dyn Serve) -> Verdict {
     if job.seen.elapsed() > shared.limits.timeout {
         return Verdict::Dropped(Skip::TooOld);
     }
@@ -409,7 +397,8 @@ async fn compare(shared: &Shared, job: Job, service: &dyn Transport, monolith: &
     if found.is_empty() {
         return Verdict::Inconclusive;
     }
-    shared.note(job.index, found, &cx, whole(local, remote));
+    let operation = shared.contract.operations[job.index].id.into();
+    shared.note(operation, found, &cx, whole(local, remote), None);
     Verdict::Mismatch
 }
 
@@ -495,12 +484,25 @@ impl Shared {
         counter.fetch_add(1, Relaxed);
     }
 
-    fn groups(&self) -> MutexGuard<'_, HashMap<(usize, String, DifferenceKind), Group>> {
+    fn groups(&self) -> MutexGuard<'_, HashMap<(Cow<'static, str>, String, DifferenceKind), Group>> {
         self.groups.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    fn note(&self, index: usize, found: Vec<Difference>, cx: &Cx, answers: Option<Arc<Answers>>) {
-        let (now, operation) = (self.clock.now(), self.contract.operations[index].id);
+    fn missing(&self) -> MutexGuard<'_, MissingCounts> {
+        self.missing.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    fn note(
+        &self,
+        operation: Cow<'static, str>,
+        found: Vec<Difference>,
+        cx: &Cx,
+        answers: Option<Arc<Answers>>,
+        case: Option<Recording>,
+    ) {
+        let now = self.clock.now();
+        let whole = |case: &Recording| serde_json::to_string(case).is_ok_and(|text| text.len() <= CASE);
+        let case = case.filter(whole).map(Arc::new);
         let mut groups = self.groups();
         for Difference {
             path,
@@ -509,7 +511,7 @@ impl Shared {
             remote,
         } in found
         {
-            let key = (index, path, kind);
+            let key = (operation.clone(), path, kind);
             if !groups.contains_key(&key) && groups.len() >= GROUPS {
                 continue;
             }
@@ -518,6 +520,7 @@ impl Shared {
                 remote: cut(remote),
                 trace_id: cx.trace().id().to_string(),
                 answers: answers.clone(),
+                case: case.clone(),
             };
             groups
                 .entry(key)
@@ -526,8 +529,8 @@ impl Shared {
                     group.last_seen = now;
                     group.example = example.clone();
                 })
-                .or_insert_with_key(|(_, path, kind)| Group {
-                    operation,
+                .or_insert_with_key(|(operation, path, kind)| Group {
+                    operation: operation.clone(),
                     path: path.clone(),
                     kind: *kind,
                     count: 1,
@@ -545,12 +548,14 @@ fn whole(local: Side, remote: Side) -> Option<Arc<Answers>> {
         status: side.status,
         body: side.body,
     };
-    let answers = Answers {
-        local: answer(local),
-        remote: answer(remote),
-    };
-    let length = answers.local.body.to_string().len() + answers.remote.body.to_string().len();
-    (length <= WHOLE).then(|| Arc::new(answers))
+    Answers::kept(answer(local), answer(remote))
+}
+
+impl Answers {
+    fn kept(local: Answer, remote: Answer) -> Option<Arc<Self>> {
+        let length = local.body.to_string().len() + remote.body.to_string().len();
+        (length <= WHOLE).then(|| Arc::new(Self { local, remote }))
+    }
 }
 
 /// A value whose text is within the bound of an example.

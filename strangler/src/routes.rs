@@ -19,7 +19,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use crate::{BoxFuture, Clock, Contract, Kind};
+use crate::{BoxFuture, Clock, Contract};
 
 /// Who answers, and who else runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -215,14 +215,9 @@ impl RouteTable {
     pub fn set(&self, routes: ModuleRoutes) {
         let routes = Arc::new(routes);
         self.routes.store(routes.clone());
-        for (index, operation) in self.contract.operations.iter().enumerate() {
-            // A command is never run twice: in `shadow` it is as local as in `local`.
-            let local = match routes.of(index).stage {
-                Stage::Local => true,
-                Stage::Shadow => operation.kind == Kind::Command,
-                Stage::Remote => false,
-            };
-            self.bytes[index].store(if local { LOCAL } else { LOOK }, Ordering::Release);
+        for (index, byte) in self.bytes.iter().enumerate() {
+            let local = routes.of(index).stage == Stage::Local;
+            byte.store(if local { LOCAL } else { LOOK }, Ordering::Release);
         }
         // First one side stops, then the other begins.
         let worker = routes.module.stage.worker();

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use crate::{
     Contract, Cx, Kind,
     fault::Fault,
-    parallel::{Offer, ParallelRun},
+    parallel::{Offer, ParallelRun, Skip},
     routes::{Fallback, Route, RouteTable, Stage},
     stats::ModuleStats,
+    tape::{Place, Subject, Taping, Wants},
 };
 
 /// Which way a call takes.
@@ -16,7 +17,7 @@ use crate::{
 pub enum Way {
     /// The monolith answers.
     Local,
-    /// The monolith answers, and the service is compared.
+    /// The monolith answers, and the service is compared: a query by what it answers, a command by what it would do.
     Shadow,
     /// The service answers; if it cannot and `fallback` holds, the monolith does.
     Remote {
@@ -74,8 +75,8 @@ impl Switch {
     pub fn way(&self, index: usize) -> Way {
         let Route { stage, fallback } = self.routes.route(index);
         match (stage, self.contract.operations[index].kind) {
-            (Stage::Local, _) | (Stage::Shadow, Kind::Command) => Way::Local,
-            (Stage::Shadow, Kind::Query) => Way::Shadow,
+            (Stage::Local, _) => Way::Local,
+            (Stage::Shadow, _) => Way::Shadow,
             (Stage::Remote, _) => Way::Remote {
                 fallback: fallback == Fallback::Local,
             },
@@ -97,5 +98,35 @@ impl Switch {
     /// A place in the parallel run's queue, if there is one; if not, that is counted.
     pub fn offer(&self, index: usize) -> Option<Offer<'_>> {
         self.parallel.offer(index)
+    }
+
+    /// Records a command that goes to the monolith while the service is compared, if there is a place for it; if not, that is
+    /// counted.
+    pub fn record(&self, index: usize) -> Option<Taping> {
+        self.begin(Subject::Command(index))
+    }
+}
+
+impl Wants for Switch {
+    fn place(&self, subject: Subject<'_>) -> Option<Box<dyn Place>> {
+        let (stage, uncaptured) = match subject {
+            Subject::Command(index) => {
+                let operation = &self.contract.operations[index];
+                (self.routes.route(index).stage, operation.uncaptured)
+            }
+            Subject::Step { .. } | Subject::Event { .. } => (self.routes.all().module.stage, None),
+        };
+        if stage != Stage::Shadow {
+            return None;
+        }
+        if uncaptured.is_some() {
+            self.parallel.skip(Skip::EffectNotCaptured);
+            return None;
+        }
+        self.parallel.place(subject)
+    }
+
+    fn limit(&self) -> usize {
+        self.parallel.body_limit()
     }
 }

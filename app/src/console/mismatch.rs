@@ -30,7 +30,7 @@ use crate::control::{DiffQuery, Status};
 struct MismatchPage {
     frame: Frame,
     module: &'static str,
-    operation: &'static str,
+    operation: String,
     path: String,
     kind: &'static str,
     /// What the kind means, in a sentence.
@@ -64,6 +64,7 @@ fn meaning(kind: DifferenceKind) -> &'static str {
         DifferenceKind::Order => "The service has the same elements there, in another order.",
         DifferenceKind::Length => "The service has another number of elements there.",
         DifferenceKind::Status => "The service answers with another HTTP status.",
+        DifferenceKind::Effect => "The service would do something else there: a row, an event, a change or a call.",
     }
 }
 
@@ -142,7 +143,7 @@ pub(super) async fn show(
         &MismatchPage {
             frame: Frame::below("/console/parallel-run"),
             module: name,
-            operation: group.operation,
+            operation: group.operation.to_string(),
             path: place(&group.path),
             kind: group.kind.name(),
             meaning: meaning(group.kind),
@@ -158,7 +159,7 @@ pub(super) async fn show(
             },
             others: address(
                 "/console/parallel-run",
-                &[("module", name), ("operation", group.operation)],
+                &[("module", name), ("operation", &group.operation)],
             ),
         },
     )

@@ -48,7 +48,7 @@ struct Summary {
 
 /// One group.
 struct GroupRow {
-    operation: &'static str,
+    operation: String,
     path: String,
     kind: &'static str,
     count: String,
@@ -61,7 +61,7 @@ impl GroupRow {
     fn new(module: &'static str, group: &Group) -> Self {
         let kind = group.kind.name();
         Self {
-            operation: group.operation,
+            operation: group.operation.to_string(),
             path: place(&group.path),
             kind,
             count: grouped(group.count),
@@ -70,7 +70,7 @@ impl GroupRow {
             // The path is part of the name even when it is empty: then it is the whole answer.
             href: {
                 let base = format!("/console/parallel-run/{module}");
-                let query = [("operation", group.operation), ("path", &group.path), ("kind", kind)];
+                let query = [("operation", &*group.operation), ("path", &group.path), ("kind", kind)];
                 address(&base, &query)
             },
         }

@@ -21,7 +21,7 @@ impl DiffQuery {
     /// Whether a group is meant.
     fn means(&self, group: &Group) -> bool {
         let is = |asked: &Option<String>, is: &str| asked.as_ref().is_none_or(|asked| asked == is);
-        is(&self.operation, group.operation) && is(&self.path, &group.path) && is(&self.kind, group.kind.name())
+        is(&self.operation, &group.operation) && is(&self.path, &group.path) && is(&self.kind, group.kind.name())
     }
 
     /// Whether one group is named.

@@ -18,3 +18,4 @@ mod service;
 mod shop;
 mod stages;
 mod tour;
+mod writes;

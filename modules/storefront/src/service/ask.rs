@@ -81,13 +81,11 @@ fn sparing(cx: Cx, spare: Duration) -> Cx {
 
 /// The storefront's own rights, within the visitor's time and with some of it left to say that it could not be done.
 pub(super) fn acting(cx: &Cx) -> Cx {
-    let own = Cx::new(STOREFRONT.clone())
+    let own = cx
+        .on_behalf_of(STOREFRONT.clone())
         .of_module(storefront_contract::STOREFRONT.name)
         .with_trace(cx.trace().child());
-    match cx.time_left() {
-        Some(left) => sparing(own.with_budget(left), TO_SAY_SO),
-        None => own,
-    }
+    sparing(own, TO_SAY_SO)
 }
 
 impl StorefrontModule {
@@ -116,7 +114,7 @@ impl StorefrontModule {
     pub(super) async fn gone(&self, cx: &Cx, id: ShowId) -> Option<Gone> {
         match self.announced(&asking(cx).within(A_MOMENT), id).await {
             Known::Over => Some(Gone::Cancelled),
-            Known::There(show) => (show.starts_at.utc() <= self.clock.now()).then_some(Gone::Begun),
+            Known::There(show) => (show.starts_at.utc() <= cx.now(&*self.clock)).then_some(Gone::Begun),
             Known::Nowhere | Known::Down => None,
         }
     }
