@@ -25,6 +25,7 @@ use crate::{
     compare::{Difference, DifferenceKind, differences},
     fault::{Fault, FaultKind},
     remote::Transport,
+    routes::Side as Answering,
     wire::{Answered, Ask, Asked, Serve, is_json},
 };
 
@@ -81,17 +82,20 @@ pub enum Skip {
     TooLarge,
     /// The caller went away before there was an answer.
     CallerGone,
-    /// The monolith's own answer is no JSON.
+    /// The answer that the caller got is no JSON.
     NotJson,
+    /// The side that was to answer gave no answer.
+    NotAnswered,
 }
 
 impl Skip {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::QueueFull,
         Self::TooOld,
         Self::TooLarge,
         Self::CallerGone,
         Self::NotJson,
+        Self::NotAnswered,
     ];
 
     /// Its name, as it is counted.
@@ -102,6 +106,7 @@ impl Skip {
             Self::TooLarge => "too_large",
             Self::CallerGone => "caller_gone",
             Self::NotJson => "not_json",
+            Self::NotAnswered => "not_answered",
         }
     }
 }
@@ -205,6 +210,7 @@ type Make = Box<dyn FnOnce() -> (Result<Ask, Fault>, Answered) + Send>;
 
 struct Job {
     index: usize,
+    answered: Answering,
     cx: Cx,
     seen: Instant,
     make: Make,
@@ -250,13 +256,15 @@ impl ParallelRun {
         (Self { shared, queue }, worker)
     }
 
-    /// A place in the queue for a call of operation `index`; `None`, counted, when it is full.
-    pub fn offer(&self, index: usize) -> Option<Offer<'_>> {
-        match self.queue.try_reserve() {
+    /// A place in the queue for a call of operation `index` whose caller gets what the side `answered` says; `None`, counted,
+    /// when it is full.
+    pub fn offer(&self, index: usize, answered: Answering) -> Option<Offer> {
+        match self.queue.clone().try_reserve_owned() {
             Ok(place) => Some(Offer {
-                shared: &self.shared,
+                shared: self.shared.clone(),
                 place: Some(place),
                 index,
+                answered,
             }),
             Err(_) => {
                 self.shared.judge(Verdict::Dropped(Skip::QueueFull));
@@ -318,18 +326,20 @@ impl ParallelRun {
 }
 
 /// A place in the queue. Dropped unfilled, it counts as a caller that went away.
-pub struct Offer<'a> {
-    shared: &'a Arc<Shared>,
-    place: Option<mpsc::Permit<'a, Job>>,
+pub struct Offer {
+    shared: Arc<Shared>,
+    place: Option<mpsc::OwnedPermit<Job>>,
     index: usize,
+    answered: Answering,
 }
 
-impl Offer<'_> {
+impl Offer {
     /// Hands over the call: `make` writes down request and answer, later and elsewhere.
     pub fn fill(mut self, cx: &Cx, make: impl FnOnce() -> (Result<Ask, Fault>, Answered) + Send + 'static) {
         if let Some(place) = self.place.take() {
             place.send(Job {
                 index: self.index,
+                answered: self.answered,
                 cx: cx.clone().shadow(),
                 seen: Instant::now(),
                 make: Box::new(make),
@@ -344,7 +354,7 @@ impl Offer<'_> {
     }
 }
 
-impl Drop for Offer<'_> {
+impl Drop for Offer {
     fn drop(&mut self) {
         if self.place.is_some() {
             self.shared.judge(Verdict::Dropped(Skip::CallerGone));
@@ -376,20 +386,29 @@ async fn compare(shared: &Shared, job: Job, service: &dyn Transport, monolith: &
     if job.seen.elapsed() > shared.limits.timeout {
         return Verdict::Dropped(Skip::TooOld);
     }
-    let (ask, local) = (job.make)();
+    let (ask, live) = (job.make)();
     let Ok(mut ask) = ask else {
         return Verdict::CandidateError;
     };
     ask.most = shared.limits.body;
-    if local.body.len() > shared.limits.body {
+    if live.body.len() > shared.limits.body {
         return Verdict::Dropped(Skip::TooLarge);
     }
-    let Some(local) = Side::of(&local) else {
+    let Some(live) = Side::of(&live) else {
         return Verdict::Dropped(Skip::NotJson);
     };
     let cx = job.cx.with_budget(shared.limits.timeout);
-    let remote = match ask_service(shared, service, &cx, ask.clone()).await {
-        Ok(side) => side,
+    // Whichever side answered the caller is the live one; the other is asked the same.
+    let both = match job.answered {
+        Answering::Monolith => ask_service(shared, service, &cx, ask.clone())
+            .await
+            .map(|remote| (live, remote)),
+        Answering::Service => ask_monolith(shared, monolith, &cx, &ask)
+            .await
+            .map(|local| (local, live)),
+    };
+    let (local, remote) = match both {
+        Ok(both) => both,
         Err(verdict) => return verdict,
     };
     if local == remote {
@@ -398,7 +417,7 @@ async fn compare(shared: &Shared, job: Job, service: &dyn Transport, monolith: &
     // A difference may be a race: the state may have moved between the two answers. Both sides are asked again, and only
     // what differs then, too, counts.
     let cx = cx.with_budget(shared.limits.timeout);
-    let Some(local) = ask_monolith(shared, monolith, &cx, &ask).await else {
+    let Ok(local) = ask_monolith(shared, monolith, &cx, &ask).await else {
         return Verdict::Inconclusive;
     };
     let remote = match ask_service(shared, service, &cx, ask).await {
@@ -423,8 +442,9 @@ async fn ask_service(shared: &Shared, service: &dyn Transport, cx: &Cx, ask: Ask
     Side::of(&answer).ok_or(Verdict::CandidateError)
 }
 
-async fn ask_monolith(shared: &Shared, monolith: &dyn Serve, cx: &Cx, ask: &Ask) -> Option<Side> {
-    let path = ask.target.strip_prefix(&shared.contract.prefix())?;
+async fn ask_monolith(shared: &Shared, monolith: &dyn Serve, cx: &Cx, ask: &Ask) -> Result<Side, Verdict> {
+    let path = ask.target.strip_prefix(&shared.contract.prefix());
+    let path = path.ok_or(Verdict::CandidateError)?;
     let (path, query) = path.split_once('?').map_or((path, None), |(p, q)| (p, Some(q)));
     let template = shared.contract.operations[ask.index].path.split('/');
     let params: Vec<_> = template
@@ -440,8 +460,8 @@ async fn ask_monolith(shared: &Shared, monolith: &dyn Serve, cx: &Cx, ask: &Ask)
     };
     let answer = tokio::time::timeout(shared.limits.timeout, monolith.serve(ask.index, cx, asked))
         .await
-        .ok()?;
-    Side::of(&answer)
+        .map_err(|_| Verdict::TimedOut)?;
+    Side::of(&answer).ok_or(Verdict::CandidateError)
 }
 
 /// One side's answer, as far as it is compared.

@@ -16,6 +16,7 @@ pub use crate::{
     guard::{Guard, authorise},
     openapi::Document,
     page::WebPage,
+    parallel::Skip,
     problem::{ContractError, Problem},
     remote::{Remote, Transport},
     stats::ModuleStats,
