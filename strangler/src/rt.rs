@@ -11,10 +11,12 @@ use serde_json::{Map, Value};
 use utoipa::{PartialSchema, ToSchema};
 
 pub use crate::{
+    compare::{DEPTH, Marked, Marks, Probe, Unmarked},
     contract::{Contract, Operation},
     guard::{Guard, authorise},
     openapi::Document,
     page::WebPage,
+    parallel::Skip,
     problem::{ContractError, Problem},
     remote::{Remote, Transport},
     stats::ModuleStats,

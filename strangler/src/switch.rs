@@ -1,13 +1,14 @@
 //! The switch of one module: its routes, its counts and its parallel run. The generated typed switch and the gateway
 //! both decide through it, so a call between modules and a request from outside take the same side.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use crate::{
-    Contract, Cx, Kind,
+    Contract, ContractError, Cx, Failure, Kind,
     fault::Fault,
     parallel::{Offer, ParallelRun, Skip},
-    routes::{Fallback, Route, RouteTable, Stage},
+    routes::{ModuleRoutes, Route, RouteTable, Side, Stage},
+    share,
     stats::ModuleStats,
     tape::{Place, Subject, Taping, Wants},
 };
@@ -21,6 +22,11 @@ pub enum Way {
     Shadow,
     /// The service answers; if it cannot and `fallback` holds, the monolith does.
     Remote {
+        /// Whether the monolith may answer in its place.
+        fallback: bool,
+    },
+    /// The same, and the monolith is compared.
+    Verify {
         /// Whether the monolith may answer in its place.
         fallback: bool,
     },
@@ -71,16 +77,36 @@ impl Switch {
         self.routes.is_local(index)
     }
 
-    /// The way of a call to operation `index`.
-    pub fn way(&self, index: usize) -> Way {
-        let Route { stage, fallback } = self.routes.route(index);
-        match (stage, self.contract.operations[index].kind) {
+    /// The way of a call to operation `index` under `cx`. It counts, so it is asked once for each call.
+    pub fn way(&self, index: usize, cx: &Cx) -> Way {
+        let routes = self.routes.now();
+        let route = routes.of(index);
+        let (kind, fallback) = (self.contract.operations[index].kind, route.falls_back());
+        let compared = || self.routes.samples(index, route.sample);
+        match (route.stage, kind) {
             (Stage::Local, _) => Way::Local,
-            (Stage::Shadow, _) => Way::Shadow,
-            (Stage::Remote, _) => Way::Remote {
-                fallback: fallback == Fallback::Local,
-            },
+            (Stage::Shadow, _) if compared() => Way::Shadow,
+            (Stage::Shadow, _) => Way::Local,
+            // Where a command is carried out it is recorded, and there that is the service.
+            (Stage::Verify, Kind::Command) => Way::Remote { fallback },
+            (Stage::Canary, _) if self.is_in_canary(index, &routes, route, cx) => Way::Remote { fallback },
+            (Stage::Canary, _) => Way::Local,
+            (Stage::Verify, Kind::Query) if compared() => Way::Verify { fallback },
+            (Stage::Remote | Stage::Verify, _) => Way::Remote { fallback },
         }
+    }
+
+    /// Whether a canary sends this caller to the service. Whoever cannot be told from others stays where they were, and is
+    /// counted: it would be drawn anew for each call.
+    fn is_in_canary(&self, index: usize, routes: &ModuleRoutes, route: &Route, cx: &Cx) -> bool {
+        if route.is_ahead(cx) {
+            return true;
+        }
+        let Some(key) = cx.canary_key() else {
+            self.stats.operation(index).keyless.fetch_add(1, Relaxed);
+            return false;
+        };
+        route.percent.has(share::bucket(key, routes.salt.unwrap_or_default()))
     }
 
     /// Whether the monolith may answer what the service could not: a query when the service is to blame, a command only
@@ -90,18 +116,32 @@ impl Switch {
             && (self.contract.operations[index].kind == Kind::Query || fault.certainly_had_no_effect())
     }
 
+    /// The same for what the service told a caller in the module's terms: that a query failed inside (5xx) is no answer, either.
+    pub fn may_fall_back_after<E: ContractError>(&self, index: usize, failure: &Failure<E>) -> bool {
+        match failure {
+            Failure::Way(fault) => self.may_fall_back(index, fault),
+            Failure::Module(error) => {
+                self.contract.operations[index].kind == Kind::Query && error.to_problem().status >= 500
+            }
+        }
+    }
+
     /// The context under which the monolith answers in the service's place.
     pub fn fallback_cx(&self, cx: &Cx) -> Cx {
         cx.clone().fallback()
     }
 
-    /// A place in the parallel run's queue, if there is one; if not, that is counted.
-    pub fn offer(&self, index: usize) -> Option<Offer<'_>> {
-        self.parallel.offer(index)
+    /// A place in the parallel run's queue for a call that the monolith has answered, if there is one; if not, that is counted.
+    pub fn offer(&self, index: usize) -> Option<Offer> {
+        self.parallel.offer(index, Side::Monolith)
     }
 
-    /// Records a command that goes to the monolith while the service is compared, if there is a place for it; if not, that is
-    /// counted.
+    /// The same for a call that the service has answered.
+    pub fn offer_verify(&self, index: usize) -> Option<Offer> {
+        self.parallel.offer(index, Side::Service)
+    }
+
+    /// Records a command whose way is [`Way::Shadow`], if there is a place for it; if not, that is counted.
     pub fn record(&self, index: usize) -> Option<Taping> {
         self.begin(Subject::Command(index))
     }
@@ -109,21 +149,18 @@ impl Switch {
 
 impl Wants for Switch {
     fn place(&self, subject: Subject<'_>) -> Option<Box<dyn Place>> {
-        let (stage, uncaptured) = match subject {
-            Subject::Command(index) => {
-                let operation = &self.contract.operations[index];
-                (self.routes.route(index).stage, operation.uncaptured)
+        match subject {
+            Subject::Command(index) if self.contract.operations[index].uncaptured.is_some() => {
+                self.parallel.skip(Skip::EffectNotCaptured);
+                None
             }
-            Subject::Step { .. } | Subject::Event { .. } => (self.routes.all().module.stage, None),
-        };
-        if stage != Stage::Shadow {
-            return None;
+            Subject::Command(_) => self.parallel.place(subject),
+            Subject::Step { .. } | Subject::Event { .. } => {
+                let module = &self.routes.now().module;
+                let wanted = module.stage == Stage::Shadow && self.routes.samples_work(module.sample);
+                wanted.then(|| self.parallel.place(subject)).flatten()
+            }
         }
-        if uncaptured.is_some() {
-            self.parallel.skip(Skip::EffectNotCaptured);
-            return None;
-        }
-        self.parallel.place(subject)
     }
 
     fn limit(&self) -> usize {

@@ -5,6 +5,10 @@
 
 #[path = "macros/example.rs"]
 mod example;
+#[path = "macros/parallel.rs"]
+mod parallel;
+#[path = "macros/stages.rs"]
+mod stages;
 #[path = "macros/wire.rs"]
 mod wire;
 
@@ -85,7 +89,10 @@ fn world(local: InMemory, service: InMemory) -> World {
 impl World {
     fn stage(&self, stage: Stage, fallback: Fallback) {
         self.routes.set(ModuleRoutes {
-            module: Route { stage, fallback },
+            module: Route {
+                fallback,
+                ..Route::at(stage)
+            },
             ..Default::default()
         });
     }

@@ -96,7 +96,8 @@ enum Command {
     MergeBack(commands::MergeBackArgs),
     /// Flips the toggle of a module or of one operation, for the next call
     #[command(after_help = "Examples:
-  banyan stage catalog shadow --why \"first look\"
+  banyan stage catalog shadow --sample 10 --why \"first look\"
+  banyan stage catalog canary --percent 5 --cohort staff=header:x-staff=1
   banyan stage catalog.show remote --fallback none
   banyan stage catalog.show inherit")]
     Stage(commands::StageArgs),

@@ -1,35 +1,44 @@
-//! Units of work, compared by what they would do: recorded here, done again there.
+//! Units of work, compared by what they would do: recorded on one side, done again on the other.
 
-use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    borrow::Cow,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http::StatusCode;
-use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use uuid::Uuid;
 
-use super::{Answer, Answers, Job, ParallelRun, Shared, Skip, Verdict};
+use super::{
+    Job, Open, ParallelRun, Shared, Skip, Verdict,
+    groups::{Answer, Answers, Latencies, Sighting, milliseconds},
+};
 use crate::{
     Cx,
-    compare::differences,
+    compare::{Marks, differences_but},
     effects,
     fault::FaultKind,
     remote::Transport,
-    tape::{Finished, Place, Recording, Replayed, ShadowAsk, Subject},
+    tape::{Finished, Place, Recording, Replayed, ShadowAsk, Subject, Then, When},
 };
 
 /// A unit of work that was recorded, and has to be compared.
 pub(super) struct WriteJob {
     subject: Cow<'static, str>,
     cx: Cx,
+    took: Duration,
     make: Box<dyn FnOnce() -> Finished + Send>,
 }
 
-/// A place in the queue for a recording.
+/// A place in the queue for a recording. Dropped unfilled, it counts as a caller that went away.
 struct Reserved {
     shared: Arc<Shared>,
     place: Option<mpsc::OwnedPermit<Job>>,
     subject: Cow<'static, str>,
+    began: Instant,
 }
 
 impl ParallelRun {
@@ -40,43 +49,19 @@ impl ParallelRun {
                 shared: self.shared.clone(),
                 place: Some(place),
                 subject: subject.name(self.shared.contract),
+                began: Instant::now(),
             })),
             Err(_) => {
-                self.shared.judge(Verdict::Dropped(Skip::QueueFull));
+                self.skip(Skip::QueueFull);
                 None
             }
         }
     }
 
-    /// A unit of work that could have been compared was not, because of `skip`.
+    /// A unit of work that could have been compared is not, because of `skip`.
     pub fn skip(&self, skip: Skip) {
-        self.shared.judge(Verdict::Dropped(skip));
+        self.shared.counts.dropped(skip, 1);
     }
-
-    /// What units of work were not given when they were done again, by name: how often, and the last in full.
-    pub fn missing(&self) -> Vec<Missing> {
-        let missing = self.shared.missing();
-        let told = missing.iter().map(|((subject, name), (count, last))| Missing {
-            subject: subject.to_string(),
-            name: name.clone(),
-            count: *count,
-            last: last.clone(),
-        });
-        told.collect()
-    }
-}
-
-/// Something that units of work were not given when they were done again.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Missing {
-    /// What was done again: `catalog.announce`.
-    pub subject: String,
-    /// What was asked for, without ids: `row show`, `query taken-seats`.
-    pub name: String,
-    /// How often.
-    pub count: u64,
-    /// The last one in full: `row show 0198…`.
-    pub last: String,
 }
 
 impl Place for Reserved {
@@ -85,6 +70,7 @@ impl Place for Reserved {
             drop(place.send(Job::Write(WriteJob {
                 subject: std::mem::take(&mut self.subject),
                 cx: cx.untaped().shadow(),
+                took: self.began.elapsed(),
                 make,
             })));
         }
@@ -92,7 +78,7 @@ impl Place for Reserved {
 
     fn skip(mut self: Box<Self>, skip: Skip) {
         self.place = None;
-        self.shared.judge(Verdict::Dropped(skip));
+        self.shared.counts.dropped(skip, 1);
     }
 
     fn forget(mut self: Box<Self>) {
@@ -103,20 +89,13 @@ impl Place for Reserved {
 impl Drop for Reserved {
     fn drop(&mut self) {
         if self.place.is_some() {
-            self.shared.judge(Verdict::Dropped(Skip::CallerGone));
+            self.shared.counts.dropped(Skip::CallerGone, 1);
         }
     }
 }
 
-/// At most this many names of missing things are kept; beyond that they are counted together.
-const NAMES: usize = 100;
-/// The longest name of a missing thing, in bytes.
-const NAME: usize = 200;
-
-/// By subject and name: how often, and the last in full.
-pub(super) type MissingCounts = BTreeMap<(Cow<'static, str>, String), (u64, String)>;
-
-/// Has the service do the unit of work again, and compares.
+/// Has the service do the unit of work again, and compares. It is never too old for that: it is done again with what it was
+/// given, and not with what is there now.
 pub(super) async fn compare(shared: &Shared, job: WriteJob, service: &dyn Transport) -> Verdict {
     let recording = match (job.make)() {
         Ok(recording) => recording,
@@ -129,73 +108,98 @@ pub(super) async fn compare(shared: &Shared, job: WriteJob, service: &dyn Transp
     let Ok(body) = serde_json::to_vec(&ask) else {
         return Verdict::Dropped(Skip::NotJson);
     };
-    let cx = job.cx.with_budget(shared.limits.timeout);
+    let (cx, began) = (job.cx.with_budget(shared.limits.timeout), Instant::now());
     let replayed = match ask_service(shared, service, &cx, body.into()).await {
         Ok(replayed) => replayed,
         Err(verdict) => return verdict,
     };
-    judge(shared, &job.subject, &cx, recording, replayed)
+    let latency_ms = Latencies {
+        local: milliseconds(job.took),
+        remote: milliseconds(began.elapsed()),
+    };
+    let note = (job.subject.into_owned(), cx.trace().id(), latency_ms);
+    judge(shared, note, recording, replayed)
 }
 
 /// What comes of a unit of work that was done on both sides.
-pub(super) fn judge(
+fn judge(
     shared: &Shared,
-    subject: &Cow<'static, str>,
-    cx: &Cx,
+    (operation, trace, latency_ms): (String, crate::TraceId, Latencies),
     recording: Recording,
     replayed: Replayed,
 ) -> Verdict {
     if let Some(missing) = replayed.missing {
-        shared.note_missing(subject, missing);
-        return Verdict::Inconclusive;
+        return Verdict::Inconclusive(Open::NotRecorded(kind_of(&missing)));
     }
-    let told = |answer: &Value, then: &crate::tape::Then| Answer {
-        status: answer.get("status").and_then(Value::as_u64).map_or(200, |s| s as u16),
-        body: json!({ "answer": answer, "then": then }),
+    let answers = Answers {
+        local: told(&recording.answer, &recording.then),
+        remote: told(&replayed.answer, &replayed.then),
     };
-    let (local, remote) = (
-        told(&recording.answer, &recording.then),
-        told(&replayed.answer, &replayed.then),
-    );
-    let found = effects::compared(&recording, replayed, differences);
+    let marks = marks(shared, &recording);
+    let found = effects::compared(&recording, replayed, |local, remote| {
+        differences_but(local, remote, marks)
+    });
     if found.is_empty() {
         return Verdict::Match;
     }
-    let answers = Answers::kept(local, remote);
-    shared.note(subject.clone(), found, cx, answers, Some(recording));
+    let sighting = Sighting {
+        operation,
+        trace,
+        latency_ms,
+        answers: Some(answers),
+        case: serde_json::to_value(recording).ok(),
+    };
+    shared.groups.note(found, sighting);
     Verdict::Mismatch
 }
 
+/// What the contract says of a command's answer; a refusal is no such answer.
+fn marks<'a>(shared: &'a Shared, recording: &Recording) -> &'a Marks {
+    let When::Command(asked) = &recording.when else {
+        return Marks::NONE;
+    };
+    let done = recording.answer["status"].as_u64().is_some_and(|status| status < 400);
+    match shared.contract.operations.iter().position(|o| o.id == asked.operation) {
+        Some(index) if done => shared.marks(index),
+        _ => Marks::NONE,
+    }
+}
+
+/// Answer and effects, to be shown beside each other.
+fn told(answer: &Value, then: &Then) -> Answer {
+    let status = answer.get("status").and_then(Value::as_u64);
+    Answer {
+        status: status.and_then(|status| u16::try_from(status).ok()).unwrap_or(200),
+        body: json!({ "answer": answer.get("body").unwrap_or(answer), "then": then }),
+    }
+}
+
 async fn ask_service(shared: &Shared, service: &dyn Transport, cx: &Cx, body: Bytes) -> Result<Replayed, Verdict> {
-    let began = Instant::now();
+    let within = shared.limits.timeout;
     let asked = service.shadow(cx, shared.contract, body, shared.limits.body);
-    let answer = match tokio::time::timeout(shared.limits.timeout, asked).await {
+    let answer = match tokio::time::timeout(within, asked).await {
         Err(_) => return Err(Verdict::TimedOut),
-        Ok(Err(fault)) if fault.kind() == FaultKind::TimedOut || began.elapsed() >= shared.limits.timeout => {
-            return Err(Verdict::TimedOut);
-        }
+        Ok(Err(fault)) if fault.kind() == FaultKind::TimedOut => return Err(Verdict::TimedOut),
         Ok(Err(_)) => return Err(Verdict::CandidateError),
         Ok(Ok(answer)) => answer,
     };
+    if answer.status == StatusCode::GATEWAY_TIMEOUT {
+        return Err(Verdict::TimedOut);
+    }
     if answer.status != StatusCode::OK {
         return Err(Verdict::CandidateError);
     }
     serde_json::from_slice(&answer.body).map_err(|_| Verdict::CandidateError)
 }
 
-impl Shared {
-    fn note_missing(&self, subject: &Cow<'static, str>, mut full: String) {
-        let end = (0..=NAME.min(full.len())).rev().find(|&i| full.is_char_boundary(i));
-        full.truncate(end.unwrap_or(0));
-        // `row show 0198…` is counted as `row show`: there are as many ids as there are shows.
-        let words = full.split(' ').filter(|word| word.parse::<uuid::Uuid>().is_err());
-        let mut key = (subject.clone(), words.collect::<Vec<_>>().join(" "));
-        let mut missing = self.missing();
-        if !missing.contains_key(&key) && missing.len() >= NAMES {
-            key = ("others".into(), "others".to_owned());
-        }
-        let (count, last) = missing.entry(key).or_default();
-        *count += 1;
-        *last = full;
-    }
+/// The longest name of what is missing, in bytes.
+const NAME: usize = 200;
+
+/// `row show 0198…` is counted as `row show`: there are as many ids as there are shows.
+fn kind_of(missing: &str) -> String {
+    let words = missing.split(' ').filter(|word| word.parse::<Uuid>().is_err());
+    let mut name = words.collect::<Vec<_>>().join(" ");
+    let end = (0..=NAME.min(name.len())).rev().find(|&i| name.is_char_boundary(i));
+    name.truncate(end.unwrap_or(0));
+    name
 }

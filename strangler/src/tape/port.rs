@@ -7,7 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use super::Tape;
-use crate::{Clock, Cx, Principal};
+use crate::{Clock, Cx};
 
 impl Cx {
     /// The tape that this unit of work is on, if it is on one.
@@ -32,19 +32,6 @@ impl Cx {
     /// Whether this is a unit of work that is only done again, to be compared.
     pub fn is_replay(&self) -> bool {
         self.tape().is_some_and(|tape| tape.as_replay().is_some())
-    }
-
-    /// The same unit of work under other rights: its trace, its time and its tape go on, and nothing of who asked. Within an
-    /// operation a context made anew would be on no tape, and who is called by it would be called in earnest when the
-    /// operation is only done again.
-    pub fn on_behalf_of(&self, principal: Principal) -> Self {
-        let mut own = Self::new(principal).with_trace(self.trace().clone());
-        own.origin = self.origin;
-        own.tape = self.tape.clone();
-        match self.time_left() {
-            Some(left) => own.with_budget(left),
-            None => own,
-        }
     }
 
     /// Calls a third party: `ask` asks `port` (such as `provider.capture`) what `request` says. On a tape that replays, `ask`

@@ -2,6 +2,7 @@
 //! takes a running system to check.
 
 mod calls;
+mod canary;
 mod commands;
 mod compared;
 mod console;
@@ -9,6 +10,7 @@ mod documents;
 mod doors;
 mod elsewhere;
 mod giving_up;
+mod known;
 mod letters;
 mod life;
 mod readme;

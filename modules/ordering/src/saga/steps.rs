@@ -182,11 +182,17 @@ impl Call {
     }
 }
 
-/// The call's context: the step, with its key and ordering's own rights.
+/// The call's context: the step's trace, key and budget, with ordering's own rights.
 fn with_few_rights(cx: &Cx, key: &StepKey) -> Cx {
-    cx.on_behalf_of(ORDERING.clone())
+    let few = Cx::new(ORDERING.clone())
+        .with_trace(cx.trace().clone())
         .of_module(ordering_contract::ORDERING.name)
-        .with_idempotency_key(&key.to_string())
+        .on_behalf_of(cx)
+        .with_idempotency_key(&key.to_string());
+    match cx.time_left() {
+        Some(left) => few.with_budget(left),
+        None => few,
+    }
 }
 
 impl Act<Purchase> for Call {

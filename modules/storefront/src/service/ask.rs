@@ -81,11 +81,14 @@ fn sparing(cx: Cx, spare: Duration) -> Cx {
 
 /// The storefront's own rights, within the visitor's time and with some of it left to say that it could not be done.
 pub(super) fn acting(cx: &Cx) -> Cx {
-    let own = cx
-        .on_behalf_of(STOREFRONT.clone())
+    let own = Cx::new(STOREFRONT.clone())
         .of_module(storefront_contract::STOREFRONT.name)
+        .on_behalf_of(cx)
         .with_trace(cx.trace().child());
-    sparing(own, TO_SAY_SO)
+    match cx.time_left() {
+        Some(left) => sparing(own.with_budget(left), TO_SAY_SO),
+        None => own,
+    }
 }
 
 impl StorefrontModule {

@@ -57,9 +57,12 @@ fn method(contract: &Contract, operation: &Operation) -> TokenStream {
     let [way, answer, fault, spare, fallback] = ["way", "answer", "fault", "spare", "fallback"].map(local);
     // With `names` moved into it; it stands in branches of which one is taken.
     let call = quote!(#callers::#ident(&*self.local, #cx, #(#names),*));
-    let shadow = match kind {
-        Kind::Command => recorded(contract, operation, &call),
-        Kind::Query => shadow(contract, operation, &call),
+    let (shadow, place, compared) = match kind {
+        Kind::Command => (recorded(contract, operation, &call), quote!(), quote!()),
+        Kind::Query => {
+            let (place, compared) = verify(contract, operation);
+            (shadow(contract, operation, &call), place, compared)
+        }
     };
     let copies = copies(operation);
     let again = local("cx");
@@ -70,18 +73,21 @@ fn method(contract: &Contract, operation: &Operation) -> TokenStream {
             if self.switch.is_local(#index) {
                 return #call;
             }
-            let #way = self.switch.way(#index);
+            let #way = self.switch.way(#index, #cx);
             ::std::boxed::Box::pin(async move {
                 match #way {
                     ::strangler::__rt::Way::Local => #call.await,
                     #shadow
-                    ::strangler::__rt::Way::Remote { fallback: #fallback } => {
+                    ::strangler::__rt::Way::Remote { fallback: #fallback }
+                    | ::strangler::__rt::Way::Verify { fallback: #fallback } => {
+                        #place
                         let #spare = if #fallback { ::std::option::Option::Some(#copies) } else { ::std::option::Option::None };
-                        match (#callers::#ident(&self.remote, #cx, #(#names),*).await, #spare) {
-                            (
-                                ::std::result::Result::Err(::strangler::Failure::Way(#fault)),
-                                ::std::option::Option::Some((#(#names,)*)),
-                            ) if self.switch.may_fall_back(#index, &#fault) => {
+                        let #answer = #callers::#ident(&self.remote, #cx, #(#names),*).await;
+                        #compared
+                        match (#answer, #spare) {
+                            (::std::result::Result::Err(#fault), ::std::option::Option::Some((#(#names,)*)))
+                                if self.switch.may_fall_back_after(#index, &#fault) =>
+                            {
                                 let #again = self.switch.fallback_cx(#cx);
                                 #callers::#ident(&*self.local, &#again, #(#names),*).await
                             }
@@ -198,4 +204,39 @@ fn shadow(contract: &Contract, operation: &Operation, call: &TokenStream) -> Tok
             #answer
         }
     }
+}
+
+/// Takes a place in the queue before the service is asked, and hands over what it answered.
+fn verify(contract: &Contract, operation: &Operation) -> (TokenStream, TokenStream) {
+    let Operation { index, cx: (cx, _), .. } = operation;
+    let (client, ask, names, copies) = (
+        contract.item("Client"),
+        operation.ask(),
+        operation.names(),
+        copies(operation),
+    );
+    let [way, offer, asked, answer, seen] = ["way", "offer", "asked", "answer", "seen"].map(local);
+    let clone = quote_spanned!(at(&operation.ok)=> ::std::clone::Clone::clone(&#answer));
+    let told = told(contract, operation, &quote!(&#seen));
+    let place = quote! {
+        let #offer = match #way {
+            ::strangler::__rt::Way::Verify { .. } => self.switch.offer_verify(#index),
+            _ => ::std::option::Option::None,
+        };
+        let #offer = #offer.map(|#offer| (#offer, #copies));
+    };
+    let compared = quote! {
+        if let ::std::option::Option::Some((#offer, #asked)) = #offer {
+            if let ::std::result::Result::Err(::strangler::Failure::Way(_)) = &#answer {
+                #offer.skip(::strangler::__rt::Skip::NotAnswered);
+            } else {
+                let #seen = #clone;
+                #offer.fill(#cx, move || {
+                    let (#(#names,)*) = #asked;
+                    (#client::#ask(#(&#names),*), #told)
+                });
+            }
+        }
+    };
+    (place, compared)
 }

@@ -24,7 +24,10 @@ impl Shape {
 
     /// The context of a step: it may do everything, and is known by its key.
     pub(super) fn cx(&self, key: &StepKey) -> Cx {
-        Cx::system(&format!("saga:{}", self.name)).with_idempotency_key(&key.to_string())
+        Cx::system(&format!("saga:{}", self.name))
+            // In a canary a saga's steps stay on one side.
+            .on_behalf_of_name(&key.saga.to_string())
+            .with_idempotency_key(&key.to_string())
     }
 }
 
