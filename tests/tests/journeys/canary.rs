@@ -290,8 +290,9 @@ async fn in_verify_the_service_answers_and_the_monolith_is_compared() {
     for _ in 0..40 {
         assert_eq!(system.get(&path).await.served("catalog"), "remote");
     }
-    let run = judged(16).await;
-    assert_eq!(run["mismatched"], 15, "{run}");
+    // Which calls are picked is the same everywhere: 12 of the first 40.
+    let run = judged(18).await;
+    assert_eq!(run["mismatched"], 17, "{run}");
     let status = system.status("catalog").await;
     assert_eq!(
         status["operations"]["catalog.show"],
