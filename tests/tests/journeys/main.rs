@@ -3,6 +3,7 @@
 
 mod calls;
 mod canary;
+mod cases;
 mod commands;
 mod compared;
 mod console;
@@ -20,3 +21,4 @@ mod service;
 mod shop;
 mod stages;
 mod tour;
+mod writes;

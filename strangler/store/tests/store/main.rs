@@ -46,6 +46,7 @@ mod remote;
 mod saga_shapes;
 mod sagas;
 mod support;
+mod tapes;
 mod trouble;
 mod units;
 mod world;
