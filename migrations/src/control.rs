@@ -3,7 +3,7 @@
 use sea_orm_migration::{prelude::*, schema::*};
 
 pub(crate) fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-    vec![Box::new(Control0001), Box::new(Control0002)]
+    vec![Box::new(Control0001), Box::new(Control0002), Box::new(Control0004)]
 }
 
 struct Control0001;
@@ -72,5 +72,35 @@ impl MigrationTrait for Control0002 {
             .add_column(big_integer("epoch").default(0))
             .take();
         manager.alter_table(epoch).await
+    }
+}
+
+/// The groups of mismatches.
+struct Control0004;
+
+impl MigrationName for Control0004 {
+    fn name(&self) -> &str {
+        "control_0004_mismatches"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Control0004 {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let key = ["module", "operation", "place", "kind", "shape"];
+        let mut table = Table::create().table("mismatches").take();
+        for column in key {
+            table.col(text(column));
+        }
+        table
+            .col(text("detail"))
+            .col(text_null("answers"))
+            .col(text_null("recorded"));
+        let mut primary = Index::create();
+        for column in key {
+            primary.col(column);
+        }
+        table.primary_key(&mut primary);
+        manager.create_table(table).await
     }
 }

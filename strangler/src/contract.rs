@@ -4,7 +4,7 @@
 use http::Method;
 use utoipa::openapi::OpenApi;
 
-use crate::EventInfo;
+use crate::{EventInfo, compare::Marks};
 
 /// A module's contract.
 #[derive(Debug)]
@@ -57,6 +57,10 @@ pub struct Operation {
     pub auth: Auth,
     /// What it does.
     pub doc: &'static str,
+    /// What is said of the fields of what it is asked with: query, form and body.
+    pub input_marks: fn() -> Marks,
+    /// What is said of the fields of its answer.
+    pub answer_marks: fn() -> Marks,
 }
 
 /// Whether an operation changes state.

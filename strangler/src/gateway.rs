@@ -19,6 +19,7 @@ use crate::{
     page,
     parallel::{Offer, Skip},
     pool::{Arrived, Outbound, Pool, read, remove_hop_by_hop},
+    routes::Side,
     switch::{Switch, Way},
     wire::{Answered, Ask, Asked, Serve},
 };
@@ -514,7 +515,7 @@ impl Call<'_> {
             .map(|v| (IF_NONE_MATCH, v.clone()))
             .into_iter()
             .collect();
-        offer.fill(self.cx, move || {
+        offer.fill(self.cx, Side::Monolith, move || {
             let ask = Ask {
                 index,
                 target,

@@ -34,15 +34,16 @@ pub mod wire;
 use std::{future::Future, pin::Pin};
 
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use compare::{Compared, Marks};
 pub use contract::{Auth, Contract, Kind, Operation};
-pub use cx::{Cx, Principal, Run, Scopes, Trace};
+pub use cx::{Cx, Principal, Run, Scopes, Trace, TraceId};
 pub use event::{Event, EventInfo};
 pub use fault::{Failure, Fault, FaultKind};
 pub use page::WebPage;
 pub use problem::{ContractError, Problem, ProblemKind};
 pub use remote::{Remote, Transport};
 pub use stats::ModuleStats;
-pub use strangler_macros::{contract, problems};
+pub use strangler_macros::{Compared, contract, problems};
 pub use switch::{Switch, Way};
 pub use wire::{Accepted, Done, IfMatch, Put, Serve};
 

@@ -12,12 +12,14 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::fault::{Failure, Fault, FaultKind};
 pub use crate::{
+    compare::{DEPTH, Marked, Marks, Probe, Unmarked},
     contract::{Contract, Operation},
     guard::{Guard, authorise},
     openapi::Document,
     page::WebPage,
     problem::{ContractError, Problem},
     remote::{Remote, Transport},
+    routes::Side,
     stats::ModuleStats,
     switch::{Switch, Way},
     wire::{Answered, Ask, Asked, body, cookie, form, header, path_param, query},

@@ -5,6 +5,8 @@
 
 #[path = "macros/example.rs"]
 mod example;
+#[path = "macros/parallel.rs"]
+mod parallel;
 #[path = "macros/wire.rs"]
 mod wire;
 

@@ -1,6 +1,6 @@
 //! `banyan diffs` and `banyan audit`: what differed, and who changed what.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -11,7 +11,10 @@ use super::{
     letters::{more, part},
     output::{self, Json, printable},
 };
-use crate::{control::AuditPage, modules};
+use crate::{
+    control::{AuditPage, DiffQuery, SaidOfDiffs},
+    modules,
+};
 
 #[derive(Debug, Args)]
 pub(super) struct DiffsArgs {
@@ -26,6 +29,18 @@ pub(super) struct DiffsArgs {
     /// Only those of this kind; with operation and path, both answers are printed
     #[arg(long)]
     kind: Option<String>,
+    /// Only those whose values look like this, such as "time to number"
+    #[arg(long)]
+    shape: Option<String>,
+    /// Marks those as known until then: a day such as 2026-12-24, or a time; a day that is over ends that
+    #[arg(long, value_name = "DATE", value_parser = moment, conflicts_with = "forget")]
+    acknowledge_until: Option<DateTime<Utc>>,
+    /// Forgets those: mended, and counted anew should they be seen again
+    #[arg(long)]
+    forget: bool,
+    /// Why they are acknowledged or forgotten
+    #[arg(long)]
+    why: Option<String>,
     #[command(flatten)]
     output: Json,
 }
@@ -54,20 +69,74 @@ pub(super) struct AuditArgs {
     output: Json,
 }
 
+/// A time, or the beginning of a day (UTC).
+fn moment(text: &str) -> Result<DateTime<Utc>, String> {
+    let day = || {
+        text.parse::<NaiveDate>()
+            .ok()?
+            .and_hms_opt(0, 0, 0)
+            .map(|at| at.and_utc())
+    };
+    let time = DateTime::parse_from_rfc3339(text).map(|at| at.to_utc()).ok();
+    time.or_else(day)
+        .ok_or_else(|| "write a day such as 2026-12-24, or a time such as 2026-12-24T18:00:00Z".to_owned())
+}
+
 #[derive(Deserialize, Serialize)]
 struct Groups {
     groups: Vec<Value>,
+    #[serde(default)]
+    unlisted: u64,
+    #[serde(default)]
+    noise: Vec<Value>,
     #[serde(default, skip_serializing_if = "Value::is_null")]
     answers: Value,
 }
 
 pub(super) async fn diffs(args: DiffsArgs, global: &Global) -> Result<(), Failure> {
     modules::find(&args.module).map_err(Failure::Usage)?;
-    let asked = [("operation", args.operation), ("path", args.path), ("kind", args.kind)];
-    let path = with_query(format!("/control/v1/modules/{}/diffs", args.module), asked);
+    let path = format!("/control/v1/modules/{}/diffs", args.module);
+    if args.forget || args.acknowledge_until.is_some() {
+        let said = SaidOfDiffs {
+            of: DiffQuery {
+                operation: args.operation,
+                path: args.path,
+                kind: args.kind,
+                shape: args.shape,
+            },
+            acknowledged_until: args.acknowledge_until,
+            forget: args.forget,
+            why: args.why,
+        };
+        let answer: Value = Client::find(global)?.post(&path, &said).await?;
+        if args.output.json {
+            return output::json(&answer);
+        }
+        let done = if args.forget { "forgotten" } else { "acknowledged" };
+        output::message(&format!("{} groups of mismatches {done}", answer["groups"]));
+        return Ok(());
+    }
+    let asked = [
+        ("operation", args.operation),
+        ("path", args.path),
+        ("kind", args.kind),
+        ("shape", args.shape),
+    ];
+    let path = with_query(path, asked);
     let answer: Groups = Client::find(global)?.get(&path).await?;
     if args.output.json {
         return output::json(&answer);
+    }
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    for noise in &answer.noise {
+        output::message(&format!(
+            "noise: {} {} ({}): the monolith differs from itself there, {} of {} times",
+            text(&noise["operation"]),
+            text(&noise["place"]),
+            text(&noise["shape"]),
+            noise["differed"],
+            noise["sampled"]
+        ));
     }
     if answer.groups.is_empty() {
         output::message(&format!(
@@ -76,7 +145,17 @@ pub(super) async fn diffs(args: DiffsArgs, global: &Global) -> Result<(), Failur
         ));
         return Ok(());
     }
-    let head = ["COUNT", "OPERATION", "PATH", "KIND", "LOCAL", "REMOTE", "TRACE"];
+    let head = [
+        "COUNT",
+        "OPERATION",
+        "PATH",
+        "KIND",
+        "SHAPE",
+        "LOCAL",
+        "REMOTE",
+        "KNOWN UNTIL",
+        "TRACE",
+    ];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     let short = |value: &Value| {
         let text = printable(&value.to_string());
@@ -86,7 +165,6 @@ pub(super) async fn diffs(args: DiffsArgs, global: &Global) -> Result<(), Failur
             text
         }
     };
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     for group in &answer.groups {
         let example = &group["example"];
         rows.push(vec![
@@ -94,12 +172,20 @@ pub(super) async fn diffs(args: DiffsArgs, global: &Global) -> Result<(), Failur
             text(&group["operation"]),
             text(&group["path"]),
             text(&group["kind"]),
+            text(&group["shape"]),
             short(&example["local"]),
             short(&example["remote"]),
+            group["acknowledged_until"].as_str().unwrap_or("-").to_owned(),
             text(&example["trace_id"]),
         ]);
     }
     output::table(&rows)?;
+    if answer.unlisted > 0 {
+        output::message(&format!(
+            "and {} mismatches of groups for which there is no room",
+            answer.unlisted
+        ));
+    }
     for side in ["local", "remote"] {
         let (status, body) = (&answer.answers[side]["status"], &answer.answers[side]["body"]);
         if !status.is_null() {

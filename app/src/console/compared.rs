@@ -1,5 +1,7 @@
 //! What the parallel run found, and what that is worth.
 
+use std::collections::BTreeMap;
+
 use askama::Template;
 use strangler::parallel::ParallelSummary;
 
@@ -28,6 +30,8 @@ pub(super) struct ComparedPart {
     counts: Vec<(&'static str, String)>,
     dropped: String,
     skips: Vec<(String, String)>,
+    /// Why comparisons were inconclusive.
+    open: Vec<(String, String)>,
 }
 
 impl ComparedPart {
@@ -62,14 +66,16 @@ impl ComparedPart {
                 .map(|(name, n)| (name, grouped(n)))
                 .collect(),
             dropped: grouped(run.dropped),
-            skips: run
-                .skips
-                .iter()
-                .filter(|&(_, &n)| n > 0)
-                .map(|(k, &n)| (k.replace('_', " "), grouped(n)))
-                .collect(),
+            skips: named(&run.skips),
+            open: named(&run.open),
         }
     }
+}
+
+/// What was counted, by name, as people read it.
+fn named(counts: &BTreeMap<String, u64>) -> Vec<(String, String)> {
+    let counted = counts.iter().filter(|&(_, &n)| n > 0);
+    counted.map(|(name, &n)| (name.replace('_', " "), grouped(n))).collect()
 }
 
 /// What the counts are worth: a tone and a sentence. Never good on too little.

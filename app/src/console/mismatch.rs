@@ -4,12 +4,17 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::{
-    extract::{Path, Query, State, rejection::QueryRejection},
+    Form,
+    extract::{
+        Path, Query, State,
+        rejection::{FormRejection, QueryRejection},
+    },
     http::StatusCode,
     response::Response,
 };
+use chrono::NaiveDate;
 use serde::Deserialize;
-use strangler::{compare::DifferenceKind, parallel::Answer};
+use strangler::{Clock, compare::DifferenceKind, parallel::Answer};
 
 use super::{
     Console,
@@ -19,20 +24,28 @@ use super::{
     module_view::grouped,
     page::{self, Frame, page},
     parallel_run::place,
+    said::{Said, reason},
     screen::Moment,
     session::SignedIn,
-    window::address,
+    window::{address, given},
 };
-use crate::control::{DiffQuery, Status};
+use crate::control::{DiffQuery, SaidOfDiffs, Status};
 
 #[derive(Template)]
 #[template(path = "console/mismatch.html")]
 struct MismatchPage {
     frame: Frame,
     module: &'static str,
-    operation: &'static str,
+    operation: String,
     path: String,
+    /// The same as it is written.
+    pointer: String,
     kind: &'static str,
+    shape: String,
+    latencies: [Option<String>; 2],
+    /// Until when it is known.
+    known: Option<Moment>,
+    outcome: Option<Said>,
     /// What the kind means, in a sentence.
     meaning: &'static str,
     count: String,
@@ -64,6 +77,7 @@ fn meaning(kind: DifferenceKind) -> &'static str {
         DifferenceKind::Order => "The service has the same elements there, in another order.",
         DifferenceKind::Length => "The service has another number of elements there.",
         DifferenceKind::Status => "The service answers with another HTTP status.",
+        DifferenceKind::Effect => "The service would have done something else there: a row, an event or a call.",
     }
 }
 
@@ -87,6 +101,8 @@ pub(super) struct Asked {
     operation: String,
     path: String,
     kind: String,
+    shape: String,
+    said: String,
 }
 
 /// `GET /console/parallel-run/{module}`.
@@ -96,7 +112,13 @@ pub(super) async fn show(
     Path(module): Path<String>,
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Response {
-    let Asked { operation, path, kind } = match asked {
+    let Asked {
+        operation,
+        path,
+        kind,
+        shape,
+        said,
+    } = match asked {
         Ok(Query(asked)) => asked,
         Err(unread) => return page::unread(&unread),
     };
@@ -104,6 +126,7 @@ pub(super) async fn show(
         operation: Some(operation),
         path: Some(path),
         kind: Some(kind),
+        shape: given(&shape),
     };
     let control = &console.control;
     let found = control.module(&module).ok().zip(control.diffs(&module, &query).ok());
@@ -111,8 +134,7 @@ pub(super) async fn show(
         return page::message(
             StatusCode::NOT_FOUND,
             "No such mismatch",
-            "There is no such group of mismatches, or no longer: they are counted anew when the system starts. \
-             “Parallel run” shows those there are.",
+            "There is no such group of mismatches, or no longer. “Parallel run” shows those there are.",
         );
     };
     let example = &group.example;
@@ -142,9 +164,18 @@ pub(super) async fn show(
         &MismatchPage {
             frame: Frame::below("/console/parallel-run"),
             module: name,
-            operation: group.operation,
+            operation: group.operation.clone(),
             path: place(&group.path),
+            pointer: group.path.clone(),
             kind: group.kind.name(),
+            shape: group.shape.clone(),
+            latencies: [example.latency_ms.local, example.latency_ms.remote]
+                .map(|ms| ms.map(|ms| format!("{ms:.1} ms"))),
+            known: group
+                .acknowledged_until
+                .filter(|_| group.is_acknowledged(control.clock().now()))
+                .map(Moment),
+            outcome: Said::of(&console, Some(&said)),
             meaning: meaning(group.kind),
             count: grouped(group.count),
             first: Moment(group.first_seen),
@@ -158,8 +189,81 @@ pub(super) async fn show(
             },
             others: address(
                 "/console/parallel-run",
-                &[("module", name), ("operation", group.operation)],
+                &[("module", name), ("operation", &group.operation)],
             ),
         },
     )
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Word {
+    operation: String,
+    path: String,
+    kind: String,
+    shape: String,
+    /// A day: known until it begins (UTC).
+    until: String,
+    /// Or whether it is to be forgotten.
+    forget: bool,
+    why: String,
+}
+
+/// `POST /console/parallel-run/{module}`: somebody acknowledges a group, or forgets it.
+pub(super) async fn say(
+    SignedIn(by): SignedIn,
+    State(console): State<Arc<Console>>,
+    Path(module): Path<String>,
+    form: Result<Form<Word>, FormRejection>,
+) -> Response {
+    if console.control.module(&module).is_err() {
+        return page::nothing();
+    }
+    let list = "/console/parallel-run";
+    let Word {
+        operation,
+        path,
+        kind,
+        shape,
+        until,
+        forget,
+        why,
+    } = match form {
+        Ok(Form(word)) => word,
+        Err(unread) => return Said::unread(&unread).on(&console, list, &[]),
+    };
+    let here = format!("{list}/{module}");
+    let query = [
+        ("operation", operation.as_str()),
+        ("path", &path),
+        ("kind", &kind),
+        ("shape", &shape),
+    ];
+    let day = until
+        .trim()
+        .parse::<NaiveDate>()
+        .ok()
+        .and_then(|day| day.and_hms_opt(0, 0, 0));
+    if !forget && day.is_none() {
+        let wrong = Said::refused("Not acknowledged: say until which day, such as 2026-12-24.");
+        return wrong.on(&console, &here, &query);
+    }
+    let said = SaidOfDiffs {
+        of: DiffQuery {
+            operation: Some(operation.clone()),
+            path: Some(path.clone()),
+            kind: Some(kind.clone()),
+            shape: given(&shape),
+        },
+        acknowledged_until: day.filter(|_| !forget).map(|day| day.and_utc()),
+        forget,
+        why: reason(&why),
+    };
+    match console.control.say_of_diffs(&module, &said, &by).await {
+        Ok(_) if forget => {
+            Said::done("Forgotten. Should it be seen again, it is counted anew.").on(&console, list, &[])
+        }
+        Ok(_) => Said::done("Acknowledged; it comes last in the list until then.").on(&console, &here, &query),
+        Err(refusal) => Said::refusal(&refusal).on(&console, &here, &query),
+    }
 }

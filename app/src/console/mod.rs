@@ -83,7 +83,10 @@ pub fn router(control: Arc<Control>, stop: CancellationToken) -> Router {
             get(module::here).post(module::merge_back),
         )
         .route("/console/parallel-run", get(parallel_run::show))
-        .route("/console/parallel-run/{module}", get(mismatch::show))
+        .route(
+            "/console/parallel-run/{module}",
+            get(mismatch::show).post(mismatch::say),
+        )
         .route("/console/messages", get(messages::show))
         .route("/console/messages/retry", get(messages::here).post(messages::retry))
         .route("/console/messages/discard", get(messages::here).post(messages::discard))

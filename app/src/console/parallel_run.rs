@@ -1,6 +1,6 @@
 //! What the parallel run found: per module how much was compared, and the mismatches in groups.
 
-use std::sync::Arc;
+use std::{cmp::Reverse, sync::Arc};
 
 use askama::Template;
 use axum::{
@@ -8,8 +8,12 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
-use strangler::{Clock, parallel::Group};
+use strangler::{
+    Clock,
+    parallel::{Group, LearnedNoise},
+};
 
 use super::{
     Console,
@@ -17,6 +21,7 @@ use super::{
     fragment::Fragment,
     module_view::grouped,
     page::{self, Frame, page},
+    said::Said,
     screen::Moment,
     session::SignedIn,
     window::{address, given},
@@ -34,9 +39,11 @@ struct ParallelRunPage {
     operations: Vec<&'static str>,
     summaries: Vec<Summary>,
     groups: Vec<GroupRow>,
+    noise: Vec<LearnedNoise>,
     /// Why there is no group, when there is none.
     empty: &'static str,
     problem: Option<String>,
+    outcome: Option<Said>,
 }
 
 /// How much of a module was compared.
@@ -48,29 +55,41 @@ struct Summary {
 
 /// One group.
 struct GroupRow {
-    operation: &'static str,
+    operation: String,
     path: String,
     kind: &'static str,
+    shape: String,
     count: String,
+    known: Option<Moment>,
     first: Moment,
     last: Moment,
     href: String,
 }
 
 impl GroupRow {
-    fn new(module: &'static str, group: &Group) -> Self {
+    fn new(module: &'static str, group: &Group, now: DateTime<Utc>) -> Self {
         let kind = group.kind.name();
         Self {
-            operation: group.operation,
+            operation: group.operation.clone(),
             path: place(&group.path),
             kind,
+            shape: group.shape.clone(),
+            known: group
+                .acknowledged_until
+                .filter(|_| group.is_acknowledged(now))
+                .map(Moment),
             count: grouped(group.count),
             first: Moment(group.first_seen),
             last: Moment(group.last_seen),
             // The path is part of the name even when it is empty: then it is the whole answer.
             href: {
                 let base = format!("/console/parallel-run/{module}");
-                let query = [("operation", group.operation), ("path", &group.path), ("kind", kind)];
+                let query = [
+                    ("operation", group.operation.as_str()),
+                    ("path", &group.path),
+                    ("kind", kind),
+                    ("shape", &group.shape),
+                ];
                 address(&base, &query)
             },
         }
@@ -90,6 +109,7 @@ pub(super) fn place(path: &str) -> String {
 pub(super) struct Asked {
     module: String,
     operation: String,
+    said: String,
 }
 
 /// `GET /console/parallel-run`.
@@ -98,7 +118,11 @@ pub(super) async fn show(
     State(console): State<Arc<Console>>,
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Response {
-    let Asked { module, operation } = match asked {
+    let Asked {
+        module,
+        operation,
+        said,
+    } = match asked {
         Ok(Query(asked)) => asked,
         Err(unread) => return page::unread(&unread),
     };
@@ -107,7 +131,9 @@ pub(super) async fn show(
     let status = Status::of(control);
     let of_operation = operation.as_ref().and_then(|o| o.split('.').next());
     let meant = |name: &str| module.as_deref().is_none_or(|m| m == name) && of_operation.is_none_or(|m| m == name);
-    let (mut summaries, mut rows) = (Vec::new(), Vec::<(u64, GroupRow)>::new());
+    let now = control.clock().now();
+    let (mut summaries, mut noise) = (Vec::new(), Vec::new());
+    let mut rows = Vec::<((bool, Reverse<u64>), GroupRow)>::new();
     let (mut begun, mut comparing) = (false, false);
     for (status, running) in status.modules.iter().zip(&control.modules) {
         let name = running.contract.name;
@@ -125,13 +151,15 @@ pub(super) async fn show(
             operation: operation.clone(),
             ..DiffQuery::default()
         };
-        let groups = control
-            .diffs(name, &query)
-            .map(|diffs| diffs.groups)
-            .unwrap_or_default();
-        rows.extend(groups.iter().map(|group| (group.count, GroupRow::new(name, group))));
+        let Ok(diffs) = control.diffs(name, &query) else {
+            continue;
+        };
+        noise.extend(diffs.noise);
+        let order = |group: &Group| (group.is_acknowledged(now), Reverse(group.count));
+        let groups = diffs.groups.iter();
+        rows.extend(groups.map(|group| (order(group), GroupRow::new(name, group, now))));
     }
-    rows.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+    rows.sort_by_key(|(order, _)| *order);
     let problem = summaries
         .is_empty()
         .then(|| "There is no such module or operation; choose one below.".to_owned());
@@ -149,6 +177,7 @@ pub(super) async fn show(
             module: module.unwrap_or_default(),
             operation: operation.unwrap_or_default(),
             summaries,
+            noise,
             groups: rows.into_iter().map(|(_, row)| row).collect(),
             empty: match (begun, comparing) {
                 (true, _) => "No mismatch so far. The figures above say of how much that speaks.",
@@ -158,6 +187,7 @@ pub(super) async fn show(
                 }
             },
             problem,
+            outcome: Said::of(&console, Some(&said)),
         },
     )
 }

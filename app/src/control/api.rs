@@ -22,7 +22,8 @@ use strangler_store::LogError;
 use uuid::Uuid;
 
 use super::{
-    AuditError, AuditPage, AuditQuery, Control, DiffQuery, Diffs, Extracted, Status, letters, map, requests, sagas,
+    AuditError, AuditPage, AuditQuery, Control, DiffQuery, Diffs, Extracted, SaidOfDiffs, Status, letters, map,
+    requests, sagas,
 };
 use crate::{
     auth::{Insider, InternalDoor},
@@ -42,7 +43,7 @@ pub fn router(control: Arc<Control>) -> Router {
         .route("/control/v1/audit", get(audit))
         .route("/control/v1/events/{module}", get(events))
         .route("/control/v1/keys/rotate", post(rotate))
-        .route("/control/v1/modules/{module}/diffs", get(diffs))
+        .route("/control/v1/modules/{module}/diffs", get(diffs).post(say_of_diffs))
         .route("/control/v1/modules/{module}/openapi", get(openapi))
         .route("/control/v1/modules/{module}/extract", post(extract))
         .route("/control/v1/modules/{module}/merge-back", post(merge_back))
@@ -294,6 +295,16 @@ async fn diffs(
     Asked(query): Asked<DiffQuery>,
 ) -> Result<Json<Diffs>, ControlProblem> {
     Ok(Json(control.diffs(&module, &query).map_err(unknown)?))
+}
+
+async fn say_of_diffs(
+    Operator(by): Operator,
+    State(control): State<Arc<Control>>,
+    At(module): At<String>,
+    Body(said): Body<SaidOfDiffs>,
+) -> Result<impl IntoResponse, ControlProblem> {
+    let groups = control.say_of_diffs(&module, &said, &by).await?;
+    Ok(Json(json!({"groups": groups})))
 }
 
 async fn openapi(_: Operator, At(module): At<String>) -> Result<impl IntoResponse, ControlProblem> {

@@ -24,7 +24,7 @@ mod text;
 pub use api::{ControlProblem, misread, router};
 pub use calls::{CALLS_PATH, CALLS_SCOPE, Calls};
 pub use chosen::{Chosen, ChosenLetters};
-pub use diffs::{DiffQuery, Diffs};
+pub use diffs::{DiffQuery, Diffs, Said as SaidOfDiffs};
 pub use extract::{Extracted, Extractor};
 pub use happened::{Happened, happened_subscriptions};
 pub use health::{Health, HealthStatus};

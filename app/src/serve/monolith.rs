@@ -159,6 +159,7 @@ pub async fn monolith(
     });
 
     control.settle().await;
+    control.restore_diffs().await;
     let public_ones = control.modules.iter().filter(|m| m.public);
     let public_ones = public_ones.map(|m| mount(m, m.inside)).collect();
     let outside = Gateway::new(public_ones, Arc::new(PublicDoor(tokens.clone())), Edge::Public, limits)?
@@ -176,6 +177,8 @@ pub async fn monolith(
     .recorded(recorder);
     let probes = Probes::new(databases.clone());
     work(&control, &client, &background);
+    let keeper = control.clone();
+    background.run(async move { keeper.keep_diffs().await });
 
     let stop = background.stop().clone();
     let pages = Router::new()

@@ -3,6 +3,7 @@
 use std::{borrow::Cow, fmt};
 
 use serde::{Deserialize, Serialize};
+use strangler::{Compared, Marks};
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{ObjectBuilder, RefOr, Schema, Type},
@@ -18,6 +19,12 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// The cursor of the next page; `null` on the last.
     pub next: Option<String>,
+}
+
+impl<T: Compared> Compared for Page<T> {
+    fn marks(depth: u8) -> Marks {
+        Marks::default().field("items", Vec::<T>::marks(depth))
+    }
 }
 
 /// How many items a page has at most: 1 to 100, 20 unless asked for.

@@ -4,6 +4,7 @@
 //! none. What it writes is ordinary code against `::strangler`: it must never depend on how the toolkit works inside,
 //! nor read anything but the tokens it is given.
 
+mod compared;
 mod contract;
 mod mistakes;
 mod names;
@@ -69,6 +70,30 @@ pub fn contract(arguments: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn problems(arguments: TokenStream, item: TokenStream) -> TokenStream {
     problems::expand(arguments.into(), item.into())
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
+}
+
+/// Says of a struct's fields how a parallel run compares them and what it may keep: `strangler::Compared`.
+///
+/// ```text
+/// #[derive(Serialize, Deserialize, ToSchema, Compared)]
+/// pub struct Receipt {
+///     #[compare(ignore)]
+///     pub printed_at: Time,
+///     #[compare(unordered)]
+///     pub lines: Vec<Line>,
+///     #[compare(tolerance = 0.01)]
+///     pub total: f64,
+///     #[compare(private)]
+///     pub email: Email,
+/// }
+/// ```
+///
+/// Fields have the names that serde gives them (`rename`, `rename_all`, `flatten`, `transparent`, `skip`).
+#[proc_macro_derive(Compared, attributes(compare))]
+pub fn compared(item: TokenStream) -> TokenStream {
+    compared::expand(item.into())
         .unwrap_or_else(syn::Error::into_compile_error)
         .into()
 }

@@ -9,6 +9,7 @@ mod documents;
 mod doors;
 mod elsewhere;
 mod giving_up;
+mod known;
 mod letters;
 mod life;
 mod readme;

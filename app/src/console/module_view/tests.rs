@@ -21,6 +21,7 @@ fn run(compared: u64, mismatched: u64, dropped: u64) -> ParallelSummary {
         coverage: rate(compared, eligible),
         match_rate: rate(compared - mismatched, compared),
         skips: BTreeMap::from([("queue_full".to_owned(), dropped)]),
+        open: BTreeMap::new(),
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 use kernel::{Cursor, Limit, Time};
 use serde::{Deserialize, Serialize};
+use strangler::Compared;
 use utoipa::ToSchema;
 
 use crate::{MailId, OrderId};
@@ -37,7 +38,7 @@ impl fmt::Display for MailStatus {
 }
 
 /// A mail to a buyer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, Compared)]
 pub struct Mail {
     /// Its id.
     pub id: MailId,
@@ -45,6 +46,7 @@ pub struct Mail {
     pub order: OrderId,
     /// To whom: the first character and the domain.
     #[schema(example = "a***@example.org")]
+    #[compare(private)]
     pub to: String,
     /// Its subject; before it is first sent, as it would be now.
     pub subject: String,

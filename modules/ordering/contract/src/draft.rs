@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use payments_contract::PaymentToken;
 use seating_contract::{SeatId, ShowId};
 use serde::{Deserialize, Serialize};
+use strangler::Compared;
 use utoipa::ToSchema;
 
 use crate::Email;
@@ -13,7 +14,7 @@ use crate::Email;
 pub const MOST_SEATS: usize = seating_contract::MOST_SEATS;
 
 /// An order as it is put.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, Compared)]
 #[serde(try_from = "RawOrder")]
 pub struct OrderDraft {
     /// The show.
@@ -22,8 +23,10 @@ pub struct OrderDraft {
     #[schema(value_type = BTreeSet<SeatId>, min_items = 1, max_items = 20)]
     seats: Vec<SeatId>,
     /// Where the tickets are sent. Never shown.
+    #[compare(private)]
     email: Email,
     /// What the payment provider gave the buyer to pay with. Never shown.
+    #[compare(private)]
     payment_token: PaymentToken,
 }
 

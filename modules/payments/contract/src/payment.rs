@@ -4,6 +4,7 @@ use std::fmt;
 
 use kernel::{Money, Text};
 use serde::{Deserialize, Serialize};
+use strangler::Compared;
 use utoipa::ToSchema;
 
 use crate::PaymentId;
@@ -42,11 +43,12 @@ impl fmt::Debug for PaymentToken {
 }
 
 /// A payment as it is put.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, Compared)]
 pub struct PaymentDraft {
     /// How much.
     pub amount: Money,
     /// By what means.
+    #[compare(private)]
     pub token: PaymentToken,
 }
 

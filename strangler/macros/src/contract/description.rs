@@ -62,6 +62,27 @@ fn describe(module: &str, operation: &Operation) -> TokenStream {
         Auth::SignedIn => quote!(SignedIn),
         Auth::Scope(scope) => quote!(Scope(#scope)),
     };
+    let marks = |ty: &Type| {
+        quote_spanned! {at(ty)=> {
+            #[allow(unused_imports)]
+            use ::strangler::__rt::{Marked as _, Unmarked as _};
+            (&::strangler::__rt::Probe::<#ty>::NEW).marks(::strangler::__rt::DEPTH)
+        }}
+    };
+    let inputs = operation
+        .arguments
+        .iter()
+        .filter_map(|Argument { ty, place, .. }| match place {
+            Place::Query | Place::Body | Place::Form => {
+                let marks = marks(ty);
+                Some(quote!(.flattened(#marks)))
+            }
+            Place::Path(_) | Place::Header(..) | Place::Cookie(..) => None,
+        });
+    let answer = match &operation.answer {
+        Answer::Value(ty) | Answer::Put(ty) | Answer::Accepted(ty) => marks(ty),
+        Answer::Done | Answer::Page => quote!(::strangler::__rt::Marks::default()),
+    };
     quote! {
         ::strangler::Operation {
             name: #name,
@@ -71,6 +92,8 @@ fn describe(module: &str, operation: &Operation) -> TokenStream {
             path: #path,
             auth: ::strangler::Auth::#auth,
             doc: #doc,
+            input_marks: || ::strangler::__rt::Marks::default() #(#inputs)*,
+            answer_marks: || #answer,
         }
     }
 }

@@ -130,7 +130,7 @@ fn shadow(contract: &Contract, operation: &Operation, call: &TokenStream) -> Tok
             let #asked = #copies;
             let #answer = #call.await;
             let #seen = #clone;
-            #offer.fill(#cx, move || {
+            #offer.fill(#cx, ::strangler::__rt::Side::Monolith, move || {
                 let (#(#names,)*) = #asked;
                 (#client::#ask(#(&#names),*), #told)
             });
