@@ -82,7 +82,12 @@ async fn callers() {
         let id = fields.remove("id").expect("an id");
         fields.remove("version");
         // Each to a show of its own, announced again and again for another second.
-        fields["starts_at"] = json!(format!("2031-05-01T{:02}:{:02}:{:02}Z", n / 3600 % 24, n / 60 % 60, n % 60));
+        fields["starts_at"] = json!(format!(
+            "2031-05-01T{:02}:{:02}:{:02}Z",
+            n / 3600 % 24,
+            n / 60 % 60,
+            n % 60
+        ));
         let (path, body) = (office::show_path(id.as_str().expect("a text")), draft.to_string());
         format!(
             "PUT {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
@@ -96,7 +101,10 @@ async fn callers() {
 }
 
 async fn compare(system: &System, address: SocketAddr, name: &str, requests: Requests) {
-    let (rounds, window) = (setting("BENCH_ROUNDS", 16), Duration::from_secs(setting("BENCH_SECONDS", 3)));
+    let (rounds, window) = (
+        setting("BENCH_ROUNDS", 16),
+        Duration::from_secs(setting("BENCH_SECONDS", 3)),
+    );
     system.stage("catalog", "shadow").await;
     let next = Arc::new(AtomicU64::new(0));
     let flat_out = load(address, window * 2, None, &requests, &next).await;
@@ -195,9 +203,12 @@ fn whole(bytes: &[u8]) -> bool {
     };
     let text = std::str::from_utf8(&bytes[..head]).expect("a head");
     assert!(text.starts_with("HTTP/1.1 20"), "{}", String::from_utf8_lossy(bytes));
-    let length = text
-        .lines()
-        .find_map(|l| l.to_ascii_lowercase().strip_prefix("content-length: ")?.parse::<usize>().ok());
+    let length = text.lines().find_map(|l| {
+        l.to_ascii_lowercase()
+            .strip_prefix("content-length: ")?
+            .parse::<usize>()
+            .ok()
+    });
     bytes.len() >= head + 4 + length.expect("a length")
 }
 
@@ -223,7 +234,8 @@ struct Voice(AtomicU64);
 impl Voice {
     fn say(&self) -> Answered {
         let n = self.0.fetch_add(1, Relaxed);
-        let mut show = json!({"id": "0198f2d4-0000-7000-8000-000000000001", "version": 3, "starts_at": "2031-05-01T19:30:00Z"});
+        let mut show =
+            json!({"id": "0198f2d4-0000-7000-8000-000000000001", "version": 3, "starts_at": "2031-05-01T19:30:00Z"});
         if n.is_multiple_of(10) {
             show[format!("f{}", n % 500)] = json!(n);
         }
@@ -270,7 +282,9 @@ async fn verdicts() {
     );
     let worker = tokio::spawn(worker);
     let index = CATALOG.operation("show").expect("an operation");
-    let seen = answered(&json!({"id": "0198f2d4-0000-7000-8000-000000000001", "version": 3, "starts_at": "2031-05-01T19:30:00Z"}));
+    let seen = answered(
+        &json!({"id": "0198f2d4-0000-7000-8000-000000000001", "version": 3, "starts_at": "2031-05-01T19:30:00Z"}),
+    );
     let (cx, began) = (Cx::new(Principal::ANYBODY), Instant::now());
     let (mut offered, mut early) = (0, 0);
     while offered < all {
