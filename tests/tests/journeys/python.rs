@@ -1,6 +1,8 @@
 //! A candidate in another language takes part in a parallel run: `tests/candidate`, in Python, with data of its own.
 
 use std::{
+    path::Path,
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -11,9 +13,11 @@ use std::{
 use http::Method;
 use rand::{Rng, SeedableRng, seq::IndexedRandom};
 use serde_json::{Value, json};
-use system_tests::{Answer, Options, PythonCatalog, Random, System, eventually, office, seed};
+use system_tests::{Answer, Options, PythonCatalog, Random, System, banyan, eventually, office, seed};
 use tokio::task::JoinSet;
 use uuid::Uuid;
+
+use crate::readme::commands;
 
 const SOON: Duration = Duration::from_secs(120);
 
@@ -275,4 +279,48 @@ async fn nobody_notices_a_python_that_does_not_answer() {
             candidate.end(&system).await;
         }
     }
+}
+
+#[tokio::test]
+async fn the_guide_runs_as_written() {
+    if !PythonCatalog::can_run("the guide to a candidate in another language") {
+        return;
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let guide = std::fs::read_to_string(root.join("docs/guides/try-a-candidate.md")).expect("the guide");
+    let system = System::start().await;
+    let sections = ["Start it", "Compare", "Be wrong", "End it"];
+    let blocks: Vec<_> = sections.iter().flat_map(|section| commands(&guide, section)).collect();
+    assert_eq!(blocks.len(), sections.len());
+    // One shell, as for a person. Only the addresses and places are those of this test.
+    let said = |n: usize| format!("echo '--- {n}'\n");
+    let script: String = blocks.iter().enumerate().map(|(n, block)| said(n) + block).collect();
+    let script = script
+        .replace("http://127.0.0.1:8080", &system.public())
+        .replace("http://127.0.0.1:8081", &system.internal())
+        .replace("target/debug/banyan", &banyan().display().to_string())
+        .replace("tests/candidate/", &root.join("tests/candidate/").display().to_string());
+    let mut command = Command::new("bash");
+    command
+        .args(["-euo", "pipefail", "-c", &script])
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .current_dir(system.folder());
+    let model = system.command(&[]);
+    command.envs(model.get_envs().filter_map(|(k, v)| Some((k, v?))));
+    let run = tokio::task::spawn_blocking(move || command.output());
+    let out = tokio::time::timeout(SOON, run)
+        .await
+        .expect("it ends")
+        .expect("joined")
+        .expect("bash runs");
+    let text = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.success(), "{text}{}", String::from_utf8_lossy(&out.stderr));
+    let said = |n: usize| text.split("--- ").nth(n + 1).expect("a part").to_owned();
+    assert!(
+        said(1).contains("100.00 %") && !said(1).contains("catalog.show "),
+        "{text}"
+    );
+    assert!(said(2).contains("\"amount\":4455"), "{text}");
+    assert!(said(2).contains("/prices/0/price/amount"), "{text}");
+    assert!(said(3).contains("catalog: shadow → local"), "{text}");
 }
