@@ -3,7 +3,12 @@
 use sea_orm_migration::{prelude::*, schema::*};
 
 pub(crate) fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-    vec![Box::new(Control0001), Box::new(Control0002), Box::new(Control0004)]
+    vec![
+        Box::new(Control0001),
+        Box::new(Control0002),
+        Box::new(Control0003),
+        Box::new(Control0004),
+    ]
 }
 
 struct Control0001;
@@ -72,6 +77,34 @@ impl MigrationTrait for Control0002 {
             .add_column(big_integer("epoch").default(0))
             .take();
         manager.alter_table(epoch).await
+    }
+}
+
+/// A canary's share, salt and cohorts, and the share that is compared; shares are in hundredths of a percent. A route from
+/// before has no share of callers and is compared as a whole.
+struct Control0003;
+
+impl MigrationName for Control0003 {
+    fn name(&self) -> &str {
+        "control_0003_route_shares"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Control0003 {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        // SQLite adds one column at a time.
+        let columns = [
+            integer("percent").default(0).take(),
+            integer("sample").default(10_000).take(),
+            text("cohorts").default("").take(),
+            big_integer_null("salt").take(),
+        ];
+        for column in columns {
+            let add = Table::alter().table("routes").add_column(column).take();
+            manager.alter_table(add).await?;
+        }
+        Ok(())
     }
 }
 

@@ -12,10 +12,17 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use tokio::{sync::OwnedSemaphorePermit, time::Sleep};
+
+use crate::{
+    Cx,
+    parallel::{Offer, Skip},
+    wire::{Answered, Ask},
+};
 
 /// The error of a body.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -133,16 +140,100 @@ pub struct Passing {
     body: Incoming,
     late: Option<Pin<Box<Sleep>>>,
     _place: OwnedSemaphorePermit,
+    tee: Option<Box<Tee>>,
+}
+
+/// Keeps a copy of what passes, for the parallel run. The caller gets each piece as it comes; when the last one has come, the
+/// copy takes its place in the queue. It is dropped with what passes: then its caller went away.
+pub(crate) struct Tee {
+    /// The place; `None` when it is used.
+    pub(crate) offer: Option<Offer>,
+    pub(crate) cx: Cx,
+    /// What the other side is to be asked.
+    pub(crate) ask: Ask,
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) kept: Vec<u8>,
+}
+
+impl Tee {
+    /// One piece more.
+    fn keep(&mut self, piece: &[u8]) {
+        if self.kept.len() + piece.len() <= self.ask.most {
+            self.kept.extend_from_slice(piece);
+            return;
+        }
+        self.kept = Vec::new();
+        if let Some(offer) = self.offer.take() {
+            offer.skip(Skip::TooLarge);
+        }
+    }
+
+    /// It has all come.
+    fn end(self) {
+        let Self {
+            offer,
+            cx,
+            ask,
+            status,
+            headers,
+            kept,
+        } = self;
+        if let Some(offer) = offer {
+            let body = kept.into();
+            offer.fill(&cx, move || (Ok(ask), Answered { status, headers, body }));
+        }
+    }
+}
+
+impl Passing {
+    fn note(&mut self, frame: Option<&Result<Frame<Bytes>, hyper::Error>>) {
+        match (frame, &mut self.tee) {
+            (_, None) => {}
+            (Some(Ok(frame)), Some(tee)) => {
+                if let Some(piece) = frame.data_ref() {
+                    tee.keep(piece);
+                }
+                // Whoever writes it out need not ask again once this is so.
+                if self.body.is_end_stream() {
+                    self.end();
+                }
+            }
+            (None, Some(_)) => self.end(),
+            // Nobody knows what was to come.
+            (Some(Err(_)), Some(tee)) => {
+                if let Some(offer) = tee.offer.take() {
+                    offer.skip(Skip::NotAnswered);
+                }
+            }
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some(tee) = self.tee.take() {
+            tee.end();
+        }
+    }
 }
 
 impl AnswerBody {
-    pub(crate) fn stream(body: Incoming, deadline: Option<Instant>, place: OwnedSemaphorePermit) -> Self {
+    pub(crate) fn stream(
+        body: Incoming,
+        deadline: Option<Instant>,
+        place: OwnedSemaphorePermit,
+        tee: Option<Tee>,
+    ) -> Self {
         let late = deadline.map(|d| Box::pin(tokio::time::sleep_until(d.into())));
-        Self::Stream(Passing {
+        let mut passing = Passing {
             body,
             late,
             _place: place,
-        })
+            tee: tee.map(Box::new),
+        };
+        if passing.body.is_end_stream() {
+            passing.end();
+        }
+        Self::Stream(passing)
     }
 }
 
@@ -161,6 +252,7 @@ impl Body for AnswerBody {
             Self::Full(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
             Self::Stream(passing) => {
                 if let Poll::Ready(frame) = Pin::new(&mut passing.body).poll_frame(cx) {
+                    passing.note(frame.as_ref());
                     return Poll::Ready(frame.map(|f| f.map_err(Into::into)));
                 }
                 let late = passing

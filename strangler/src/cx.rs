@@ -9,12 +9,18 @@ use std::{
 
 use http::{HeaderMap, HeaderValue, header::HeaderName};
 
+use crate::{cohort::Noted, share};
+
 /// What is left of the caller's budget, in seconds with a fraction.
 pub const REQUEST_TIMEOUT: HeaderName = HeaderName::from_static("request-timeout");
 /// `live` or `shadow`; stripped on the public address.
 pub const STRANGLER_RUN: HeaderName = HeaderName::from_static("strangler-run");
 /// Which module asks, or `outside`: for whoever records calls. Believed only inside.
 pub const STRANGLER_CALLER: HeaderName = HeaderName::from_static("strangler-caller");
+/// What stands for the caller in a canary: 16 hexadecimal digits, so that no session leaves its process. Believed only inside.
+pub const STRANGLER_KEY: HeaderName = HeaderName::from_static("strangler-key");
+/// What the gateway noted of the request for cohorts, like a form. Believed only inside.
+pub const STRANGLER_NOTED: HeaderName = HeaderName::from_static("strangler-noted");
 /// W3C trace context.
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// W3C trace context, the vendors' part.
@@ -225,6 +231,9 @@ pub struct Cx {
     trace: Trace,
     idempotency_key: Option<Arc<str>>,
     session: Option<Arc<str>>,
+    /// What stands for the caller, when another process said so.
+    key: Option<u64>,
+    pub(crate) noted: Option<Arc<Noted>>,
     run: Run,
     pub(crate) purpose: Purpose,
     pub(crate) origin: Origin,
@@ -239,6 +248,8 @@ impl Cx {
             trace: Trace::start(),
             idempotency_key: None,
             session: None,
+            key: None,
+            noted: None,
             run: Run::Live,
             purpose: Purpose::Answer,
             origin: Origin::Untold,
@@ -251,7 +262,7 @@ impl Cx {
     }
 
     /// The context that arrives with an HTTP request. `budget` bounds the time it has; the caller may ask for less with
-    /// `request-timeout`. `strangler-run` is believed only when `internal`.
+    /// `request-timeout`. `strangler-run`, and what stands for the caller in a canary, are believed only when `internal`.
     pub fn from_headers(headers: &HeaderMap, principal: Principal, budget: Duration, internal: bool) -> Self {
         let text = |name: &HeaderName| headers.get(name).and_then(|v| v.to_str().ok());
         let mut trace = text(&TRACEPARENT).and_then(Trace::parse);
@@ -274,6 +285,8 @@ impl Cx {
             trace,
             idempotency_key: text(&IDEMPOTENCY_KEY).filter(|k| k.len() <= 256).map(Into::into),
             session: cookie(headers, "session").map(Into::into),
+            key: text(&STRANGLER_KEY).filter(|_| internal).and_then(read_key),
+            noted: text(&STRANGLER_NOTED).filter(|_| internal).and_then(Noted::of_text),
             run,
             purpose: Purpose::Answer,
             origin: Origin::Untold,
@@ -286,11 +299,20 @@ impl Cx {
         if let Ok(value) = HeaderValue::from_bytes(&self.trace.traceparent_bytes()) {
             headers.insert(TRACEPARENT, value);
         }
+        // A caller may have sent some of its own.
+        headers.remove(STRANGLER_KEY);
+        headers.remove(STRANGLER_NOTED);
         let mut put = |name: HeaderName, value: Option<&str>| {
             if let Some(value) = value.and_then(|v| HeaderValue::from_str(v).ok()) {
                 headers.insert(name, value);
             }
         };
+        if let Some(key) = self.canary_key() {
+            put(STRANGLER_KEY, Some(&format!("{key:016x}")));
+        }
+        if let Some(noted) = &self.noted {
+            put(STRANGLER_NOTED, Some(&noted.to_text()));
+        }
         put(TRACESTATE, self.trace.state.as_deref());
         put(BAGGAGE, self.trace.baggage.as_deref());
         put(IDEMPOTENCY_KEY, self.idempotency_key.as_deref());
@@ -347,6 +369,13 @@ impl Cx {
         self.session.as_deref()
     }
 
+    /// What stands for the caller in a canary, the same in every process: a hash of the subject, else of the session, else
+    /// of the idempotency key. `None` for somebody who cannot be told from others.
+    pub fn canary_key(&self) -> Option<u64> {
+        let name = || self.subject().or(self.session()).or(self.idempotency_key());
+        self.key.or_else(|| name().map(share::key))
+    }
+
     /// Whether the answer counts or is only compared.
     pub fn run(&self) -> Run {
         self.run
@@ -374,6 +403,19 @@ impl Cx {
     /// The same context with a key that makes a repeat recognisable. A key of more than 256 bytes is left out.
     pub fn with_idempotency_key(mut self, key: &str) -> Self {
         self.idempotency_key = (key.len() <= 256).then(|| key.into());
+        self
+    }
+
+    /// The same context, in a canary on the side where the caller of `caller` is: for what is done for them with other rights.
+    pub fn on_behalf_of(mut self, caller: &Self) -> Self {
+        self.key = caller.canary_key().or(self.key);
+        self.noted = caller.noted.clone();
+        self
+    }
+
+    /// The same context, in a canary on one side for everything that is done under this name, whoever does it.
+    pub fn on_behalf_of_name(mut self, name: &str) -> Self {
+        self.key = Some(share::key(name));
         self
     }
 
@@ -413,6 +455,11 @@ impl Cx {
         self.purpose = Purpose::Fallback;
         self
     }
+}
+
+fn read_key(text: &str) -> Option<u64> {
+    let hex = text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    hex.then(|| u64::from_str_radix(text, 16).ok()).flatten()
 }
 
 /// The value of a cookie.
@@ -470,6 +517,49 @@ mod tests {
         headers.insert(REQUEST_TIMEOUT, HeaderValue::from_static("0"));
         let cx = Cx::from_headers(&headers, Principal::ANYBODY, Duration::from_secs(1), false);
         assert_eq!(cx.time_left(), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_caller_is_the_same_in_every_process_and_believed_only_inside() {
+        let from =
+            |headers: &HeaderMap, who, internal| Cx::from_headers(headers, who, Duration::from_secs(1), internal);
+        let mut headers = HeaderMap::new();
+        headers.insert(IDEMPOTENCY_KEY, HeaderValue::from_static("once"));
+        let once = from(&headers, Principal::ANYBODY, false).canary_key();
+        headers.insert(http::header::COOKIE, HeaderValue::from_static("a=b; session=s1"));
+        let session = from(&headers, Principal::ANYBODY, false);
+        let ada = from(&headers, Principal::known("ada", Scopes::None), false);
+        let keys = ["once", "s1", "ada"].map(|name| Some(share::key(name)));
+        assert_eq!([once, session.canary_key(), ada.canary_key()], keys);
+        assert_eq!(Cx::new(Principal::ANYBODY).canary_key(), None);
+
+        let mut travelling = HeaderMap::new();
+        ada.to_headers(&mut travelling);
+        let ordering = || Principal::known("ordering", Scopes::All);
+        assert_eq!(from(&travelling, ordering(), true).canary_key(), keys[2]);
+        assert_eq!(
+            from(&travelling, Principal::ANYBODY, false).canary_key(),
+            keys[0],
+            "nobody outside says who is who"
+        );
+        for bad in ["", "xyz", "+123456789abcdef", "0123456789abcdef0"] {
+            travelling.insert(STRANGLER_KEY, HeaderValue::from_str(bad).unwrap());
+            assert_eq!(
+                from(&travelling, ordering(), true).canary_key(),
+                Some(share::key("ordering")),
+                "{bad}"
+            );
+        }
+        let storefront = Cx::new(Principal::known("storefront", Scopes::None)).on_behalf_of(&session);
+        assert_eq!(storefront.canary_key(), keys[1]);
+        let nobodys = Cx::new(Principal::known("storefront", Scopes::None)).on_behalf_of(&Cx::new(Principal::ANYBODY));
+        assert_eq!(nobodys.canary_key(), Some(share::key("storefront")));
+        // What a caller sent is not passed on as if it were ours.
+        let mut forged = HeaderMap::new();
+        forged.insert(STRANGLER_KEY, HeaderValue::from_static("0123456789abcdef"));
+        forged.insert(STRANGLER_NOTED, HeaderValue::from_static("x-beta=1"));
+        from(&forged, Principal::ANYBODY, false).to_headers(&mut forged);
+        assert!(!forged.contains_key(STRANGLER_KEY) && !forged.contains_key(STRANGLER_NOTED));
     }
 
     #[test]

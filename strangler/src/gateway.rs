@@ -1,12 +1,14 @@
 //! HTTP from outside, matched to an operation in one table for all contracts and taken to the side that answers it.
 
+mod compared;
+
 use std::{panic::AssertUnwindSafe, sync::Arc, sync::atomic::Ordering::Relaxed, time::Duration, time::Instant};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
-    header::{ALLOW, AUTHORIZATION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, IF_NONE_MATCH},
+    header::{ALLOW, AUTHORIZATION, CONTENT_LENGTH, COOKIE, EXPECT, HOST},
 };
 use hyper::body::{Body as _, Incoming};
 
@@ -14,14 +16,14 @@ use crate::{
     BoxFuture, Contract, Cx, Kind, Principal,
     body::{AnswerBody, Broke, Outgoing},
     calls::{CallPart, CallSide, OUTSIDE, Recorded, Recording},
+    cohort::Wanted,
     cx::{Origin, STRANGLER_CALLER, TRACEPARENT},
     fault::{Fault, FaultKind},
     page,
     parallel::{Offer, Skip},
     pool::{Arrived, Outbound, Pool, read, remove_hop_by_hop},
-    routes::Side,
     switch::{Switch, Way},
-    wire::{Answered, Ask, Asked, Serve},
+    wire::{Answered, Asked, Serve},
 };
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -102,6 +104,7 @@ pub struct Gateway {
     edge: Edge,
     limits: GatewayLimits,
     recorder: Recorded,
+    wanted: Option<Arc<Wanted>>,
 }
 
 /// What a path leads to.
@@ -150,12 +153,19 @@ impl Gateway {
             edge,
             limits,
             recorder: None,
+            wanted: None,
         })
     }
 
     /// The same, and what comes through it is recorded there.
     pub fn recorded(mut self, recorder: Recorded) -> Self {
         self.recorder = recorder;
+        self
+    }
+
+    /// The same, and what some route asks for is noted of each request.
+    pub fn noting(mut self, wanted: Arc<Wanted>) -> Self {
+        self.wanted = Some(wanted);
         self
     }
 
@@ -225,6 +235,10 @@ impl Gateway {
         };
         let mut cx = cx(principal);
         cx.origin = self.origin(&parts.headers);
+        // What another process noted came with the call.
+        if let (None, Some(wanted)) = (&cx.noted, &self.wanted) {
+            cx.noted = wanted.note(cx.subject(), &parts.headers);
+        }
         let call = Call {
             gateway: self,
             mount,
@@ -381,7 +395,7 @@ impl Call<'_> {
         if switch.is_local(self.index) {
             return ("local", self.tell(self.local(self.cx, body).await));
         }
-        match switch.way(self.index) {
+        match switch.way(self.index, self.cx) {
             Way::Local => ("local", self.tell(self.local(self.cx, body).await)),
             Way::Shadow => {
                 let offer = switch.offer(self.index);
@@ -391,7 +405,13 @@ impl Call<'_> {
                 }
                 ("local", self.tell(answer))
             }
-            Way::Remote { fallback } => self.remote(switch, pool, fallback, body).await,
+            Way::Remote { fallback } => self.remote(switch, pool, (fallback, None), body).await,
+            Way::Verify { fallback } => {
+                // There is no body to be compared in what answers HEAD.
+                let looks = self.parts.method != Method::HEAD;
+                let offer = looks.then(|| switch.offer_verify(self.index)).flatten();
+                self.remote(switch, pool, (fallback, offer), body).await
+            }
         }
     }
 
@@ -399,7 +419,7 @@ impl Call<'_> {
         &self,
         switch: &Switch,
         pool: &Pool,
-        fallback: bool,
+        (fallback, offer): (bool, Option<Offer>),
         body: Outgoing,
     ) -> (&'static str, Response<AnswerBody>) {
         let stats = switch.stats().operation(self.index);
@@ -429,17 +449,31 @@ impl Call<'_> {
                     remove_hop_by_hop(answer.headers_mut());
                     answer.headers_mut().remove(SERVER_TIMING);
                     let deadline = self.cx.deadline();
-                    return ("remote", answer.map(|body| AnswerBody::stream(body, deadline, place)));
+                    let tee = offer.and_then(|offer| self.tee(offer, &answer, switch.parallel().body_limit()));
+                    return (
+                        "remote",
+                        answer.map(|body| AnswerBody::stream(body, deadline, place, tee)),
+                    );
                 }
                 // Its connection can be used again only when its answer was read to the end.
                 let status = answer.status();
-                _ = read(self.cx, answer, 1 << 20).await;
+                let read = read(self.cx, answer, 1 << 20).await;
+                match (offer, read) {
+                    (Some(offer), Ok(answer)) => self.compare(offer, &answer, switch.parallel().body_limit()),
+                    (Some(offer), Err(_)) => offer.skip(Skip::NotAnswered),
+                    (None, _) => {}
+                }
                 Fault::new(
                     FaultKind::Unreachable,
                     format!("the service answered {}", status.as_u16()),
                 )
             }
-            Err(fault) => fault,
+            Err(fault) => {
+                if let Some(offer) = offer {
+                    offer.skip(Skip::NotAnswered);
+                }
+                fault
+            }
         };
         if fallback && body.is_whole() && switch.may_fall_back(self.index, &failed) {
             let cx = switch.fallback_cx(self.cx);
@@ -495,36 +529,6 @@ impl Call<'_> {
             )
             .harmless()),
         }
-    }
-
-    fn compare(&self, offer: Offer<'_>, answer: &Answered, limit: usize) {
-        if answer.body.len() > limit {
-            return offer.skip(Skip::TooLarge);
-        }
-        let (index, seen) = (self.index, answer.clone());
-        let target = self
-            .parts
-            .uri
-            .path_and_query()
-            .map_or_else(String::new, |t| t.as_str().to_owned());
-        // Conditional requests are compared as they were asked, or 304 would be held against 200.
-        let headers = self
-            .parts
-            .headers
-            .get(IF_NONE_MATCH)
-            .map(|v| (IF_NONE_MATCH, v.clone()))
-            .into_iter()
-            .collect();
-        offer.fill(self.cx, Side::Monolith, move || {
-            let ask = Ask {
-                index,
-                target,
-                headers,
-                body: Bytes::new(),
-                most: limit,
-            };
-            (Ok(ask), seen)
-        });
     }
 }
 

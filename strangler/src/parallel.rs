@@ -131,13 +131,15 @@ impl ParallelRun {
         (Self { shared, queue }, worker)
     }
 
-    /// A place in the queue for a call of operation `index`; `None`, counted, when it is full.
-    pub fn offer(&self, index: usize) -> Option<Offer<'_>> {
-        match self.queue.try_reserve() {
+    /// A place in the queue for a call of operation `index` that `by` answers; `None`, counted,
+    /// when it is full.
+    pub fn offer(&self, index: usize, by: Side) -> Option<Offer> {
+        match self.queue.clone().try_reserve_owned() {
             Ok(place) => Some(Offer {
-                shared: &self.shared,
+                shared: self.shared.clone(),
                 place: Some(place),
                 index,
+                by,
                 began: Instant::now(),
             }),
             Err(_) => {
@@ -214,22 +216,23 @@ impl ParallelRun {
 }
 
 /// A place in the queue. Dropped unfilled, it counts as a caller that went away.
-pub struct Offer<'a> {
-    shared: &'a Arc<Shared>,
-    place: Option<mpsc::Permit<'a, Job>>,
+pub struct Offer {
+    shared: Arc<Shared>,
+    place: Option<mpsc::OwnedPermit<Job>>,
     index: usize,
+    by: Side,
     began: Instant,
 }
 
-impl Offer<'_> {
-    /// Hands over a call that `by` answered: `make` writes down request and answer, later and elsewhere.
-    pub fn fill(mut self, cx: &Cx, by: Side, make: impl FnOnce() -> (Result<Ask, Fault>, Answered) + Send + 'static) {
+impl Offer {
+    /// Hands over the call: `make` writes down request and answer, later and elsewhere.
+    pub fn fill(mut self, cx: &Cx, make: impl FnOnce() -> (Result<Ask, Fault>, Answered) + Send + 'static) {
         if let Some(place) = self.place.take() {
             let seen = Instant::now();
             place.send(Job {
                 index: self.index,
                 cx: cx.clone().shadow(),
-                by,
+                by: self.by,
                 seen,
                 took: seen - self.began,
                 make: Box::new(make),
@@ -244,7 +247,7 @@ impl Offer<'_> {
     }
 }
 
-impl Drop for Offer<'_> {
+impl Drop for Offer {
     fn drop(&mut self) {
         if self.place.is_some() {
             self.shared.counts.dropped(Skip::CallerGone, 1);

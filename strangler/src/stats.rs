@@ -106,6 +106,8 @@ pub struct OperationStats {
     pub fallback: AtomicU64,
     /// Asked of the local side only to be compared.
     pub compared: AtomicU64,
+    /// Answered by the old path in a canary, as the caller cannot be told from others.
+    pub keyless: AtomicU64,
     /// Refused before the module was asked: authorisation, deadline.
     pub refused: AtomicU64,
     /// Given up by a caller that went away.

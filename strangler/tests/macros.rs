@@ -7,6 +7,8 @@
 mod example;
 #[path = "macros/parallel.rs"]
 mod parallel;
+#[path = "macros/stages.rs"]
+mod stages;
 #[path = "macros/wire.rs"]
 mod wire;
 
@@ -87,7 +89,10 @@ fn world(local: InMemory, service: InMemory) -> World {
 impl World {
     fn stage(&self, stage: Stage, fallback: Fallback) {
         self.routes.set(ModuleRoutes {
-            module: Route { stage, fallback },
+            module: Route {
+                fallback,
+                ..Route::at(stage)
+            },
             ..Default::default()
         });
     }

@@ -295,8 +295,8 @@ async fn verdicts() {
             continue;
         }
         let seen = seen.clone();
-        if let Some(offer) = run.offer(index) {
-            offer.fill(&cx, Side::Monolith, move || {
+        if let Some(offer) = run.offer(index, Side::Monolith) {
+            offer.fill(&cx, move || {
                 let ask = Ask {
                     index,
                     target: "/api/v1/catalog/shows/0198f2d4-0000-7000-8000-000000000001".to_owned(),

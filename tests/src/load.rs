@@ -141,11 +141,16 @@ impl Load {
 }
 
 impl Desk {
+    /// Now as this visitor, now as that one.
     async fn read(self, mut random: Random) {
+        let visitors: Vec<_> = (0..50)
+            .map(|_| format!("session={:032x}", random.random::<u128>()))
+            .collect();
         while !self.stop.load(Relaxed) {
             let show = &self.shows[random.random_range(0..self.shows.len())];
             let url = format!("{}{}", self.public, office::show_path(show));
-            let answer = self.client.send(Method::GET, &url, &[], "").await;
+            let cookie = ("cookie", visitors[random.random_range(0..visitors.len())].as_str());
+            let answer = self.client.send(Method::GET, &url, &[cookie], "").await;
             if self.judge(&answer, false, &url) {
                 self.ledger.reads.fetch_add(1, Relaxed);
             }

@@ -83,7 +83,13 @@ impl System {
 
     /// Changes a stage over HTTP; the status of the answer.
     pub async fn flip(&self, target: &str, stage: Option<&str>) -> u16 {
-        let change = json!({"target": target, "stage": stage, "why": "test"}).to_string();
+        self.change(json!({"target": target, "stage": stage, "why": "test"}))
+            .await
+    }
+
+    /// Makes this change over HTTP; the status of the answer.
+    pub async fn change(&self, change: Value) -> u16 {
+        let change = change.to_string();
         let answer = self
             .inside(Method::POST, "/control/v1/stage", Some(&self.token()), change)
             .await;

@@ -2,7 +2,10 @@
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use strangler::routes::{AuditEntry, Change, Fallback, Stage};
+use strangler::{
+    routes::{AuditEntry, Change, Fallback, Stage},
+    share::Share,
+};
 
 use super::{
     Failure, Global,
@@ -43,8 +46,18 @@ pub(super) struct MergeBackArgs {
 pub(super) struct StageArgs {
     /// A module (`catalog`) or an operation (`catalog.show`)
     target: String,
-    /// local, shadow or remote; for an operation also inherit: its module's stage
+    /// local, shadow, canary, remote or verify; for an operation also inherit: its module's stage
     stage: String,
+    /// With canary: which share of the callers goes to the service, in percent, in steps of 0.01
+    #[arg(long)]
+    percent: Option<Share>,
+    /// With canary: who goes to the service ahead of the share, as name=principal:ada, name=header:x-beta=1 or
+    /// name=attribute:tier=gold; repeat it for several. A canary keeps the cohorts it has unless some are named; `none` for none
+    #[arg(long)]
+    cohort: Vec<String>,
+    /// With shadow and verify: which share of the calls is compared, in percent, in steps of 0.01 [default: 100]
+    #[arg(long)]
+    sample: Option<Share>,
     /// Why, for the audit trail
     #[arg(long)]
     why: Option<String>,
@@ -129,10 +142,24 @@ pub(super) async fn stage(args: StageArgs, global: &Global) -> Result<(), Failur
         "inherit" => None,
         text => Some(text.parse::<Stage>().map_err(Failure::Usage)?),
     };
+    let cohorts = match args.cohort.as_slice() {
+        [] => None,
+        [none] if none == "none" => Some(Vec::new()),
+        named => Some(
+            named
+                .iter()
+                .map(|c| c.parse())
+                .collect::<Result<_, _>>()
+                .map_err(Failure::Usage)?,
+        ),
+    };
     let change = Change {
         target: args.target,
         stage,
         fallback: args.fallback,
+        percent: args.percent,
+        sample: args.sample,
+        cohorts,
         why: args.why,
     };
     let entry: AuditEntry = Client::find(global)?.post("/control/v1/stage", &change).await?;
@@ -169,7 +196,7 @@ pub(super) async fn status(args: Json, global: &Global) -> Result<(), Failure> {
     for module in &status.modules {
         rows.push(row(module));
         for (operation, at) in &module.operations {
-            rows.push(vec![format!("  {operation}"), at.stage.clone()]);
+            rows.push(vec![format!("  {operation}"), at_stage(&at.stage, at.percent)]);
         }
     }
     output::table(&rows)?;
@@ -184,6 +211,11 @@ pub(super) async fn status(args: Json, global: &Global) -> Result<(), Failure> {
     output::text(&format!("\n{}:\n{}", status.health.as_str(), reasons.concat()))
 }
 
+/// A stage, with a canary's share.
+fn at_stage(stage: &str, percent: Option<Share>) -> String {
+    percent.map_or_else(|| stage.to_owned(), |percent| format!("{stage} {percent}"))
+}
+
 fn row(m: &ModuleStatus) -> Vec<String> {
     let percent = |rate: Option<f64>| rate.map_or_else(|| "–".to_owned(), |r| format!("{:.2} %", r * 100.0));
     let pair = |p50: Option<f64>, p99: Option<f64>| match (p50, p99) {
@@ -194,7 +226,7 @@ fn row(m: &ModuleStatus) -> Vec<String> {
     let (local, remote) = (m.latency_ms.local, m.latency_ms.remote);
     vec![
         m.module.clone(),
-        m.stage.clone(),
+        at_stage(&m.stage, m.percent),
         format!("{healthy} of {} healthy", m.instances.len()),
         m.answered.local.to_string(),
         m.answered.remote.to_string(),

@@ -48,10 +48,10 @@ impl ComparedPart {
         Self {
             module: status.module.clone(),
             begun: run.eligible > 0,
-            hint: if status.stage == "local" {
-                "Nothing yet: put the module in shadow to compare."
+            hint: if status.stage == "shadow" || status.stage == "verify" {
+                "Nothing yet: the next query is compared."
             } else {
-                "Nothing yet: the next query in shadow is compared."
+                "Nothing yet: put the module in shadow, or in verify, to compare."
             },
             tone,
             verdict,

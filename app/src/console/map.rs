@@ -10,11 +10,15 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use serde::Deserialize;
-use strangler::routes::{AuditEntry, Change, Refusal, Stage};
+use strangler::{
+    routes::{AuditEntry, Change, Refusal, Stage},
+    share::Share,
+};
 use url::form_urlencoded;
 
 use super::{
     Console,
+    module_view::Typed,
     page::{Frame, page},
     said::ended,
     screen::Screen,
@@ -134,9 +138,21 @@ pub(super) struct Flip {
     stage: String,
     #[serde(default)]
     why: String,
+    #[serde(default)]
+    percent: String,
+    #[serde(default)]
+    sample: String,
+}
+
+/// A share as it was typed; none, when nothing was.
+fn share(typed: &str) -> Result<Option<Share>, Refusal> {
+    let typed = typed.trim();
+    let share = (!typed.is_empty()).then(|| typed.parse());
+    share.transpose().map_err(Refusal::Wrong)
 }
 
 impl Flip {
+    /// Every button of the form sends all of its fields; those count that go with its stage.
     pub(super) fn change(&self) -> Result<Change, Refusal> {
         let stage = match self.stage.as_str() {
             "inherit" => None,
@@ -144,11 +160,21 @@ impl Flip {
         };
         let why = self.why.trim();
         let why = Some(why).filter(|w| !w.is_empty()).map(ToOwned::to_owned);
+        let percent = match stage {
+            Some(Stage::Canary) => share(&self.percent)?,
+            _ => None,
+        };
+        let sample = match stage.is_some_and(Stage::compares) {
+            true => share(&self.sample)?,
+            false => None,
+        };
         Ok(Change {
             target: self.target.clone(),
             stage,
-            fallback: None,
+            percent,
+            sample,
             why,
+            ..Change::default()
         })
     }
 }
@@ -194,7 +220,13 @@ pub(super) async fn flip(
         &flip.target,
         format!("Not changed: {}.", ended(&refusal.to_string())),
     ));
-    let screen = Screen::of(&console.control, Some((&flip.target, &flip.why))).await;
+    let typed = Typed {
+        target: &flip.target,
+        why: &flip.why,
+        percent: &flip.percent,
+        sample: &flip.sample,
+    };
+    let screen = Screen::of(&console.control, Some(typed)).await;
     page(
         status,
         &MapPage {
@@ -290,12 +322,26 @@ mod tests {
             target: "catalog.show".to_owned(),
             stage: stage.to_owned(),
             why: why.to_owned(),
+            percent: "5.5".to_owned(),
+            sample: String::new(),
         };
         let change = flip("inherit", "  ").change().unwrap();
         assert_eq!((change.stage, change.why), (None, None));
+        assert_eq!(
+            (change.percent, change.sample),
+            (None, None),
+            "an operation that inherits has no share"
+        );
+        assert_eq!(flip("canary", "").change().unwrap().percent, "5.5".parse().ok());
+        assert_eq!(flip("verify", "").change().unwrap().sample, None);
+        let much = Flip {
+            percent: "500".to_owned(),
+            ..flip("canary", "")
+        };
+        assert!(matches!(much.change(), Err(Refusal::Wrong(why)) if why.contains("0 to 100")));
         assert_eq!(flip("shadow", " try ").change().unwrap().why.as_deref(), Some("try"));
         assert!(
-            matches!(flip("sideways", "").change(), Err(Refusal::Wrong(why)) if why.contains("local, shadow, remote"))
+            matches!(flip("sideways", "").change(), Err(Refusal::Wrong(why)) if why.contains("local, shadow, canary, remote, verify"))
         );
     }
 

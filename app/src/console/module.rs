@@ -14,7 +14,7 @@ use axum::{
 use serde::Deserialize;
 use strangler::{
     Auth, Clock, Contract, EventInfo, instances,
-    routes::{AuditEntry, Change, Fallback, Refusal},
+    routes::{AuditEntry, Change, Refusal, Route, Stage},
 };
 
 use super::{
@@ -91,19 +91,22 @@ impl Undo {
 
 /// The change that takes a flip back.
 fn back_to(entry: &AuditEntry) -> Result<Change, Refusal> {
-    let (stage, fallback) = match entry.from.strip_suffix(" (no fallback)") {
-        Some(stage) => (stage, Fallback::None),
-        None => (entry.from.as_str(), Fallback::Local),
-    };
-    let stage = match stage {
-        "inherit" => None,
-        stage => Some(stage.parse().map_err(Refusal::Wrong)?),
-    };
-    Ok(Change {
+    let back = Change {
         target: entry.target.clone(),
-        stage,
-        fallback: Some(fallback),
-        why: None,
+        ..Change::default()
+    };
+    if entry.from == "inherit" {
+        return Ok(back);
+    }
+    let route: Route = entry.from.parse().map_err(Refusal::Wrong)?;
+    let canary = route.stage == Stage::Canary;
+    Ok(Change {
+        stage: Some(route.stage),
+        fallback: Some(route.fallback),
+        percent: canary.then_some(route.percent),
+        sample: route.stage.compares().then_some(route.sample),
+        cohorts: canary.then(|| route.cohorts.to_vec()),
+        ..back
     })
 }
 
@@ -236,7 +239,7 @@ async fn last_change(control: &Control, target: String) -> Result<Option<AuditEn
 #[cfg(test)]
 mod tests {
     use chrono::DateTime;
-    use strangler::routes::Stage;
+    use strangler::routes::Fallback;
 
     use super::*;
 
@@ -255,12 +258,20 @@ mod tests {
     #[test]
     fn a_flip_is_taken_back_to_what_it_was() {
         let back = |from: &str| back_to(&entry(from, "local")).map(|c| (c.stage, c.fallback));
-        assert_eq!(back("inherit"), Ok((None, Some(Fallback::Local))));
+        assert_eq!(back("inherit"), Ok((None, None)));
         assert_eq!(back("shadow"), Ok((Some(Stage::Shadow), Some(Fallback::Local))));
         assert_eq!(
             back("remote (no fallback)"),
             Ok((Some(Stage::Remote), Some(Fallback::None)))
         );
+        let canary = back_to(&entry("canary 5.5%, cohorts b=principal:ada", "remote")).unwrap();
+        assert_eq!(canary.percent.map(|p| p.to_string()).as_deref(), Some("5.5%"));
+        assert_eq!(
+            canary.cohorts.map(|c| c[0].to_string()).as_deref(),
+            Some("b=principal:ada")
+        );
+        let sampled = back_to(&entry("verify, sample 10%", "remote")).unwrap();
+        assert_eq!(sampled.sample.map(|s| s.to_string()).as_deref(), Some("10%"));
         assert!(back("1 process").is_err());
         assert!(Undo::of(&entry("shadow", "shadow")).is_none(), "nothing was changed");
         assert_eq!(Undo::of(&entry("inherit", "local")).unwrap().to, "its module’s stage");

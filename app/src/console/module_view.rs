@@ -1,7 +1,11 @@
 //! One module as the map shows it: figures put into words, and what each of them is worth.
 
 use askama::Template;
-use strangler::{Kind, routes::Stage};
+use strangler::{
+    Kind,
+    routes::{Route, Stage},
+    share::Share,
+};
 
 use super::{compared::ComparedPart, fragment::Fragment};
 use crate::control::ModuleStatus;
@@ -12,9 +16,44 @@ pub(super) struct OperationFacts {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
     pub(super) http: String,
-    /// Its own stage; `None` when it has its module's.
-    pub(super) own: Option<Stage>,
+    /// Its own route; `None` when it has its module's.
+    pub(super) own: Option<Route>,
     pub(super) answered: [u64; 3],
+}
+
+/// What somebody typed into the form of a target, to be shown again.
+#[derive(Clone, Copy)]
+pub(super) struct Typed<'a> {
+    pub(super) target: &'a str,
+    pub(super) why: &'a str,
+    pub(super) percent: &'a str,
+    pub(super) sample: &'a str,
+}
+
+/// What stands in the fields of a form.
+struct Fields {
+    why: String,
+    percent: String,
+    sample: String,
+}
+
+impl Fields {
+    /// What was typed, or what is in force.
+    fn of(target: &str, typed: Option<Typed<'_>>, percent: Option<Share>, sample: Option<Share>) -> Self {
+        let share = |share: Option<Share>| share.map_or_else(String::new, |s| s.percent().to_string());
+        match typed.filter(|typed| typed.target == target) {
+            Some(typed) => Self {
+                why: typed.why.to_owned(),
+                percent: typed.percent.to_owned(),
+                sample: typed.sample.to_owned(),
+            },
+            None => Self {
+                why: String::new(),
+                percent: share(percent),
+                sample: share(sample),
+            },
+        }
+    }
 }
 
 /// A module on the map, as fragments.
@@ -42,24 +81,18 @@ pub(super) struct OperationView {
 }
 
 impl ModuleView {
-    /// Everything about a module. `ready` says why its service cannot answer; `typed` is a target and the reason that was
-    /// typed for it, to be shown again.
+    /// Everything about a module. `ready` says why its service cannot answer; `typed` is shown
+    /// again.
     pub(super) fn new(
         status: &ModuleStatus,
         doc: &str,
         ready: &Result<(), String>,
         operations: &[OperationFacts],
-        typed: Option<(&str, &str)>,
+        typed: Option<Typed<'_>>,
     ) -> Self {
         let name = &status.module;
         let fragment = |part: &str, content: &dyn Rendered| content.fragment(format!("{part}-{name}"));
         let without = ready.as_ref().err().map(String::as_str);
-        let why = |target: &str| {
-            typed
-                .filter(|(t, _)| *t == target)
-                .map_or("", |(_, why)| why)
-                .to_owned()
-        };
         let remote = status.stage != Stage::Local.name();
         let own_stages = operations.iter().filter(|o| o.own.is_some()).count();
         Self {
@@ -73,6 +106,9 @@ impl ModuleView {
                     stage: &status.stage,
                     picture: Picture::of(&status.stage),
                     percent: status.percent,
+                    sample: status.sample,
+                    cohorts: status.cohorts.iter().map(ToString::to_string).collect(),
+                    keyless: (status.keyless > 0).then(|| grouped(status.keyless)),
                     note: note(&status.stage, &status.fallback),
                     own_stages,
                     warning: without.filter(|_| remote),
@@ -124,7 +160,7 @@ impl ModuleView {
                     buttons: buttons(Some(&status.stage), without.is_some(), false),
                     without,
                     reason_id: format!("reason-{name}"),
-                    why: why(name),
+                    fields: Fields::of(name, typed, status.percent, status.sample),
                 },
             ),
             operations: operations
@@ -144,11 +180,23 @@ impl ModuleView {
                         &OperationPart {
                             target: o.id,
                             own: o.own.is_some(),
-                            stage: o.own.as_ref().map_or(status.stage.as_str(), |s| s.name()),
-                            buttons: buttons(o.own.map(Stage::name), without.is_some(), true),
+                            stage: o.own.as_ref().map_or(status.stage.as_str(), |r| r.stage.name()),
+                            percent: match &o.own {
+                                Some(route) => (route.stage == Stage::Canary).then_some(route.percent),
+                                None => status.percent,
+                            },
+                            buttons: buttons(o.own.as_ref().map(|r| r.stage.name()), without.is_some(), true),
                             without: without.is_some(),
                             reason_id: format!("reason-{name}"),
-                            why: why(o.id),
+                            fields: match &o.own {
+                                Some(route) => Fields::of(
+                                    o.id,
+                                    typed,
+                                    (route.stage == Stage::Canary).then_some(route.percent),
+                                    (route.stage.compares() && route.sample != Share::ALL).then_some(route.sample),
+                                ),
+                                None => Fields::of(o.id, typed, status.percent, status.sample),
+                            },
                         },
                     ),
                 })
@@ -216,7 +264,7 @@ impl Picture {
             _ => Self {
                 local: "on",
                 remote: "on",
-                words: "Calls go to both sides: some to each.",
+                words: "Some callers’ calls go to the service, the others’ to the monolith.",
             },
         }
     }
@@ -226,6 +274,7 @@ fn note(stage: &str, fallback: &str) -> &'static str {
     match (stage, fallback) {
         ("local", _) => "The monolith answers; nobody else runs.",
         ("shadow", _) => "The monolith answers; the service is asked too and compared.",
+        ("canary", _) => "The service answers a share of the callers, always the same, and the monolith the others.",
         ("verify", _) => "The service answers; the monolith is asked too and compared.",
         (_, "none") => "The service answers; when it cannot, the caller gets its failure.",
         _ => "The service answers; when it cannot, the monolith answers queries.",
@@ -238,7 +287,11 @@ struct StagePart<'a> {
     module: &'a str,
     stage: &'a str,
     picture: Picture,
-    percent: Option<f64>,
+    percent: Option<Share>,
+    sample: Option<Share>,
+    cohorts: Vec<String>,
+    /// How many calls took the old path because nobody knows whose they are.
+    keyless: Option<String>,
     note: &'static str,
     own_stages: usize,
     warning: Option<&'a str>,
@@ -291,6 +344,8 @@ struct DataPart<'a> {
 struct Button {
     stage: &'static str,
     now: bool,
+    /// It is so already, and nothing about it can be changed.
+    done: bool,
     /// It cannot work as things are.
     off: bool,
 }
@@ -300,11 +355,13 @@ fn buttons(now: Option<&str>, no_service: bool, inherits: bool) -> Vec<Button> {
     let stage = |s: Stage| Button {
         stage: s.name(),
         now: now == Some(s.name()),
+        done: now == Some(s.name()) && !(s == Stage::Canary || s.compares()),
         off: no_service && s.needs_service(),
     };
     let inherit = inherits.then(|| Button {
         stage: "inherit",
         now: now.is_none(),
+        done: now.is_none(),
         off: false,
     });
     Stage::ALL.into_iter().map(stage).chain(inherit).collect()
@@ -317,7 +374,7 @@ struct FlipPart<'a> {
     buttons: Vec<Button>,
     without: Option<&'a str>,
     reason_id: String,
-    why: String,
+    fields: Fields,
 }
 
 #[derive(Template)]
@@ -327,9 +384,10 @@ struct OperationPart<'a> {
     own: bool,
     stage: &'a str,
     buttons: Vec<Button>,
+    percent: Option<Share>,
     without: bool,
     reason_id: String,
-    why: String,
+    fields: Fields,
 }
 
 /// A time that can be read.

@@ -141,7 +141,8 @@ pub(super) async fn show(
             continue;
         }
         begun |= status.parallel_run.eligible > 0;
-        comparing |= status.stage == "shadow" || status.operations.values().any(|o| o.stage == "shadow");
+        let compares = |stage: &str| stage == "shadow" || stage == "verify";
+        comparing |= compares(&status.stage) || status.operations.values().any(|o| compares(&o.stage));
         summaries.push(Summary {
             module: name,
             stage: status.stage.clone(),

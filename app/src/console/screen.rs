@@ -8,7 +8,7 @@ use strangler::{Clock, instances, routes::AuditEntry};
 
 use super::{
     fragment::Fragment,
-    module_view::{ModuleView, OperationFacts},
+    module_view::{ModuleView, OperationFacts, Typed},
     page::render,
     picture::Picture,
 };
@@ -31,8 +31,8 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    /// As things are now. `typed` is a target and the reason that was typed for it.
-    pub(super) async fn of(control: &Control, typed: Option<(&str, &str)>) -> Self {
+    /// As things are now. `typed` is shown again.
+    pub(super) async fn of(control: &Control, typed: Option<Typed<'_>>) -> Self {
         let status = Status::of(control);
         let (events, changes, map) = tokio::join!(
             Happened::last(control.store.db(), EVENTS),
@@ -92,7 +92,7 @@ pub(super) fn operations(running: &Running) -> Vec<OperationFacts> {
             name: o.name,
             kind: o.kind,
             http: format!("{} {}", o.method, o.path),
-            own: routes.operations.get(&index).map(|route| route.stage),
+            own: routes.operations.get(&index).cloned(),
             answered: [&counted.local, &counted.remote, &counted.fallback].map(|n| n.load(Relaxed)),
         }
     };

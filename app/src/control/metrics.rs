@@ -16,6 +16,7 @@ use axum::{
 use chrono::{DateTime, Utc};
 use strangler::{
     Clock,
+    routes::Stage,
     stats::{Histogram, OperationStats},
 };
 use strangler_store::Backlog;
@@ -173,7 +174,7 @@ fn operations(page: &mut Page, modules: &[Running]) {
         ("remote", |o| o.remote.load(Relaxed)),
         ("fallback", |o| o.fallback.load(Relaxed)),
     ];
-    let others: [(&'static str, &'static str, Counter); 3] = [
+    let others: [(&'static str, &'static str, Counter); 4] = [
         (
             "banyan_operation_refused_total",
             "Calls refused before the module was asked.",
@@ -189,9 +190,24 @@ fn operations(page: &mut Page, modules: &[Running]) {
             "Calls over HTTP answered with 5xx.",
             |o| o.failed.load(Relaxed),
         ),
+        (
+            "banyan_canary_keyless_total",
+            "Calls that took the old path in a canary, as their caller cannot be told from others.",
+            |o| o.keyless.load(Relaxed),
+        ),
     ];
     for running in modules {
         let module = running.contract.name;
+        let route = &running.switch.routes().all().module;
+        if route.stage == Stage::Canary {
+            let help = "The share of callers that a module's canary sends to the service, in percent.";
+            page.gauge(
+                "banyan_canary_percent",
+                help,
+                &[("module", module)],
+                route.percent.percent(),
+            );
+        }
         for (operation, counted) in running
             .contract
             .operations

@@ -234,8 +234,8 @@ impl Control {
         let change = |target: &str, stage| Change {
             target: target.to_owned(),
             stage,
-            fallback: None,
             why: why.clone(),
+            ..Change::default()
         };
         let routes = running.switch.routes().all();
         for &index in routes.operations.keys() {

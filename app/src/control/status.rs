@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use strangler::{
+    cohort::Cohort,
     parallel::ParallelSummary,
+    routes::{Route, Stage},
+    share::Share,
     stats::{Histogram, OperationStats, quantile_ms},
 };
 use uuid::Uuid;
@@ -35,7 +38,13 @@ pub struct ModuleStatus {
     /// Its stage.
     pub stage: String,
     /// The share of callers of a canary; `null` in every other stage.
-    pub percent: Option<f64>,
+    pub percent: Option<Share>,
+    /// Callers that a canary sends to the service ahead of its share: `beta=principal:ada`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cohorts: Vec<Cohort>,
+    /// The share of calls that is compared, in percent, where that is not all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<Share>,
     /// `local` or `none`: who answers a query that the service cannot.
     pub fallback: String,
     /// Operations with a stage of their own, by id.
@@ -44,6 +53,9 @@ pub struct ModuleStatus {
     pub instances: Vec<InstanceStatus>,
     /// Who answered how often, since this process started.
     pub answered: AnsweredCounts,
+    /// Calls that took the old path in a canary because their caller cannot be told from others, since this process started.
+    #[serde(default)]
+    pub keyless: u64,
     /// The parallel run's counts, since this process started.
     pub parallel_run: ParallelSummary,
     /// How long either side took.
@@ -60,8 +72,12 @@ pub struct ModuleStatus {
 pub struct OperationStage {
     /// Its stage.
     pub stage: String,
-    /// As for the module.
-    pub percent: Option<f64>,
+    /// As for the module, as are the others.
+    pub percent: Option<Share>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cohorts: Vec<Cohort>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<Share>,
 }
 
 /// A process that serves a module.
@@ -141,6 +157,14 @@ impl Status {
     }
 }
 
+fn percent(route: &Route) -> Option<Share> {
+    (route.stage == Stage::Canary).then_some(route.percent)
+}
+
+fn sample(route: &Route) -> Option<Share> {
+    (route.stage.compares() && route.sample != Share::ALL).then_some(route.sample)
+}
+
 fn module(control: &Control, running: &Running) -> ModuleStatus {
     let Running {
         contract, db, switch, ..
@@ -158,7 +182,9 @@ fn module(control: &Control, running: &Running) -> ModuleStatus {
         module: contract.name.to_owned(),
         contract: contract.version,
         stage: routes.module.stage.to_string(),
-        percent: None,
+        percent: percent(&routes.module),
+        cohorts: routes.module.cohorts.to_vec(),
+        sample: sample(&routes.module),
         fallback: routes.module.fallback.name().to_owned(),
         operations: routes
             .operations
@@ -166,7 +192,9 @@ fn module(control: &Control, running: &Running) -> ModuleStatus {
             .map(|(&index, route)| {
                 let stage = OperationStage {
                     stage: route.stage.to_string(),
-                    percent: None,
+                    percent: percent(route),
+                    cohorts: route.cohorts.to_vec(),
+                    sample: sample(route),
                 };
                 (contract.operations[index].id.to_owned(), stage)
             })
@@ -189,6 +217,7 @@ fn module(control: &Control, running: &Running) -> ModuleStatus {
             remote: stats.total(|o| &o.remote),
             fallback: stats.total(|o| &o.fallback),
         },
+        keyless: stats.total(|o| &o.keyless),
         parallel_run: switch.parallel().summary(),
         latency_ms: Latencies {
             local: quantiles(|o| &o.local_time),

@@ -8,7 +8,9 @@ use sea_orm::{ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait, sea_query::
 use serde::Serialize;
 use strangler::{
     BoxFuture, Cx,
-    routes::{AuditEntry, Route, RouteStore, Stored},
+    cohort::cohorts,
+    routes::{AuditEntry, Route, RouteStore, Stored, written},
+    share::Share,
 };
 use strangler_store::{Db, Query, StoreError, Write};
 
@@ -19,7 +21,7 @@ mod routes {
     //! The toggles that were set.
     use sea_orm::entity::prelude::*;
 
-    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, serde::Serialize, serde::Deserialize)]
     #[sea_orm(table_name = "routes")]
     pub struct Model {
         #[sea_orm(primary_key, auto_increment = false)]
@@ -27,6 +29,13 @@ mod routes {
         pub stage: String,
         pub fallback: String,
         pub epoch: i64,
+        /// In hundredths of a percent, as `sample`.
+        pub percent: i32,
+        pub sample: i32,
+        /// With spaces between them.
+        pub cohorts: String,
+        /// The bits of a `u64`.
+        pub salt: Option<i64>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -56,14 +65,14 @@ mod marks {
 #[derive(Serialize)]
 struct PutRoute {
     target: String,
-    route: Option<(Route, i64)>,
+    route: Option<Stored>,
 }
 
 impl Write for PutRoute {
     const NAME: &'static str = "put-route";
 
     async fn run<C: ConnectionTrait>(self, connection: &C) -> Result<(), DbErr> {
-        let Some((Route { stage, fallback }, epoch)) = self.route else {
+        let Some(Stored { route, epoch, salt }) = self.route else {
             return routes::Entity::delete_by_id(self.target)
                 .exec(connection)
                 .await
@@ -71,12 +80,24 @@ impl Write for PutRoute {
         };
         let row = routes::ActiveModel {
             target: Set(self.target),
-            stage: Set(stage.name().to_owned()),
-            fallback: Set(fallback.name().to_owned()),
+            stage: Set(route.stage.name().to_owned()),
+            fallback: Set(route.fallback.name().to_owned()),
             epoch: Set(epoch),
+            percent: Set(route.percent.hundredths().into()),
+            sample: Set(route.sample.hundredths().into()),
+            cohorts: Set(written(&route.cohorts)),
+            salt: Set(salt.map(u64::cast_signed)),
         };
         let replace = OnConflict::column(routes::Column::Target)
-            .update_columns([routes::Column::Stage, routes::Column::Fallback, routes::Column::Epoch])
+            .update_columns([
+                routes::Column::Stage,
+                routes::Column::Fallback,
+                routes::Column::Epoch,
+                routes::Column::Percent,
+                routes::Column::Sample,
+                routes::Column::Cohorts,
+                routes::Column::Salt,
+            ])
             .to_owned();
         routes::Entity::insert(row)
             .on_conflict(replace)
@@ -91,14 +112,10 @@ struct AllRoutes;
 
 impl Query for AllRoutes {
     const NAME: &'static str = "all-routes";
-    type Answer = Vec<(String, String, String, i64)>;
+    type Answer = Vec<routes::Model>;
 
     async fn run<C: ConnectionTrait>(self, connection: &C) -> Result<Self::Answer, DbErr> {
-        let rows = routes::Entity::find().all(connection).await?;
-        Ok(rows
-            .into_iter()
-            .map(|r| (r.target, r.stage, r.fallback, r.epoch))
-            .collect())
+        routes::Entity::find().all(connection).await
     }
 }
 
@@ -248,17 +265,15 @@ impl ControlStore {
 impl RouteStore for ControlStore {
     fn save<'a>(
         &'a self,
-        target: &'a str,
-        stored: Option<Stored>,
+        routes: Vec<(String, Option<Stored>)>,
         entry: &'a AuditEntry,
     ) -> BoxFuture<'a, Result<(), String>> {
         Box::pin(async move {
             let save = async {
                 let mut uow = self.db.begin(&Self::cx()).await?;
-                uow.put(PutRoute {
-                    target: target.to_owned(),
-                    route: stored.map(|stored| (stored.route, stored.epoch)),
-                });
+                for (target, route) in routes {
+                    uow.put(PutRoute { target, route });
+                }
                 uow.put(AddAudit(entry.clone()));
                 uow.commit().await
             };
@@ -275,17 +290,31 @@ impl RouteStore for ControlStore {
                 .find(AllRoutes)
                 .await
                 .map_err(|e| e.to_string())?;
-            let read = |(target, stage, fallback, epoch): (String, String, String, i64)| {
-                let route = Route {
-                    stage: stage.parse()?,
-                    fallback: fallback.parse()?,
-                };
-                Ok((target, Stored { route, epoch }))
-            };
             rows.into_iter()
-                .map(read)
+                .map(stored)
                 .collect::<Result<_, String>>()
                 .map_err(|e| format!("a stored route: {e}"))
         })
     }
+}
+
+/// A row as what it stands for.
+fn stored(row: routes::Model) -> Result<(String, Stored), String> {
+    let share = |hundredths: i32| {
+        let share = u16::try_from(hundredths).ok().and_then(Share::of_hundredths);
+        share.ok_or_else(|| format!("{hundredths} hundredths of a percent are no share"))
+    };
+    let route = Route {
+        stage: row.stage.parse()?,
+        fallback: row.fallback.parse()?,
+        percent: share(row.percent)?,
+        sample: share(row.sample)?,
+        cohorts: cohorts(&row.cohorts)?,
+    };
+    let stored = Stored {
+        route,
+        epoch: row.epoch,
+        salt: row.salt.map(i64::cast_unsigned),
+    };
+    Ok((row.target, stored))
 }

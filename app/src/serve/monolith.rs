@@ -163,6 +163,7 @@ pub async fn monolith(
     let public_ones = control.modules.iter().filter(|m| m.public);
     let public_ones = public_ones.map(|m| mount(m, m.inside)).collect();
     let outside = Gateway::new(public_ones, Arc::new(PublicDoor(tokens.clone())), Edge::Public, limits)?
+        .noting(control.switchboard.wanted().clone())
         .recorded(recorder.clone());
     let between = GatewayLimits {
         server_timing: true,
@@ -174,6 +175,7 @@ pub async fn monolith(
         Edge::Internal,
         between,
     )?
+    .noting(control.switchboard.wanted().clone())
     .recorded(recorder);
     let probes = Probes::new(databases.clone());
     work(&control, &client, &background);

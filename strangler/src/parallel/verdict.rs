@@ -63,18 +63,21 @@ pub enum Skip {
     CallerGone,
     /// The answer to compare with is no JSON.
     NotJson,
+    /// The side that was to answer gave no answer.
+    NotAnswered,
     /// It has an effect that cannot be captured.
     EffectNotCaptured,
 }
 
 impl Skip {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::QueueFull,
         Self::TooOld,
         Self::TooLarge,
         Self::CallerGone,
         Self::NotJson,
+        Self::NotAnswered,
         Self::EffectNotCaptured,
     ];
 
@@ -86,6 +89,7 @@ impl Skip {
             Self::TooLarge => "too_large",
             Self::CallerGone => "caller_gone",
             Self::NotJson => "not_json",
+            Self::NotAnswered => "not_answered",
             Self::EffectNotCaptured => "effect_not_captured",
         }
     }

@@ -142,7 +142,7 @@ impl Pair {
     async fn calls(&self, times: u64, by: Side) -> ParallelSummary {
         for _ in 0..times {
             let before = self.run.summary().eligible;
-            let offer = self.run.offer(0).unwrap();
+            let offer = self.run.offer(0, by).unwrap();
             let seen = answered(&match by {
                 Side::Monolith => (self.monolith)(),
                 Side::Service => (self.service)(),
@@ -154,7 +154,7 @@ impl Pair {
                 body: Bytes::new(),
                 most: 1 << 20,
             };
-            offer.fill(&Cx::new(Principal::ANYBODY), by, move || (Ok(ask), seen));
+            offer.fill(&Cx::new(Principal::ANYBODY), move || (Ok(ask), seen));
             let judged = async {
                 while self.run.summary().eligible == before {
                     tokio::task::yield_now().await;

@@ -17,12 +17,15 @@
   function put(part, version, html) {
     if (busy(part)) return waiting.set(part, [version, html]);
     waiting.delete(part);
-    const typed = [...part.querySelectorAll('[name=why]')].map((field) => field.value);
+    const fields = () => [...part.querySelectorAll('input:not([type=hidden])')];
+    const typed = fields().map((field) => field.value !== field.defaultValue && field.value);
     const stage = () => part.querySelector('[data-say]')?.dataset.say;
     const before = stage();
     part.innerHTML = html;
     part.dataset.v = version;
-    part.querySelectorAll('[name=why]').forEach((field, i) => (field.value = typed[i] ?? ''));
+    fields().forEach((field, i) => {
+      if (typeof typed[i] === 'string') field.value = typed[i];
+    });
     if (before !== stage()) el('say').textContent = stage() ?? '';
   }
 

@@ -293,7 +293,11 @@ async fn a_damaged_route() {
     let sql = "INSERT INTO routes (target, stage, fallback) VALUES ('catalog', 'sideways', 'local')";
     database.execute_unprepared(sql).await.expect("inserted");
     database.close().await.expect("closed");
-    let told = says(system.command(&["serve"]), &["sideways", "local, shadow, remote"]).await;
+    let told = says(
+        system.command(&["serve"]),
+        &["sideways", "local, shadow, canary, remote, verify"],
+    )
+    .await;
     assert!(told.contains("route"), "{told}");
 }
 

@@ -2,6 +2,7 @@
 //! takes a running system to check.
 
 mod calls;
+mod canary;
 mod commands;
 mod compared;
 mod console;

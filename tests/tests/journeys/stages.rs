@@ -38,7 +38,10 @@ async fn an_operation_has_a_stage_of_its_own_and_inherits_again() {
         (["stage", "catalog", "inherit"], "name an operation"),
         (["stage", "catalog.sing", "local"], "catalog.show"),
         (["stage", "opera", "local"], "catalog"),
-        (["stage", "catalog", "sideways"], "local, shadow, remote"),
+        (
+            ["stage", "catalog", "sideways"],
+            "local, shadow, canary, remote, verify",
+        ),
     ] {
         let out = system.cli(&args).await;
         let told = String::from_utf8_lossy(&out.stderr).into_owned();

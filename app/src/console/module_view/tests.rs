@@ -43,7 +43,7 @@ fn operation(own: Option<Stage>) -> [OperationFacts; 1] {
         name: "show",
         kind: Kind::Query,
         http,
-        own,
+        own: own.map(Route::at),
         answered: [1, 2, 3],
     }]
 }
@@ -84,14 +84,19 @@ fn a_button_that_cannot_work_is_off_and_says_why() {
         "",
         &ready,
         &operation(None),
-        Some(("catalog.show", "\"><i>")),
+        Some(Typed {
+            target: "catalog.show",
+            why: "\"><i>",
+            percent: "5 %",
+            sample: "",
+        }),
     );
     let html = &view.flip.html;
     assert!(
         html.contains("start one with <code>banyan extract catalog</code>"),
         "{html}"
     );
-    for stage in ["shadow", "remote"] {
+    for stage in ["shadow", "canary", "remote", "verify"] {
         let button = html
             .split("<button")
             .find(|b| b.contains(&format!("value=\"{stage}\"")))
@@ -103,7 +108,9 @@ fn a_button_that_cannot_work_is_off_and_says_why() {
     }
     let operation = &view.operations[0].flip.html;
     assert!(
-        operation.contains("value=\"inherit\"") && operation.contains("&#34;&#62;&#60;i&#62;"),
+        operation.contains("value=\"inherit\"")
+            && operation.contains("&#34;&#62;&#60;i&#62;")
+            && operation.contains("value=\"5 %\""),
         "{operation}"
     );
     assert!(
@@ -127,6 +134,46 @@ fn a_stage_without_a_service_is_warned_of_and_the_own_stage_is_marked() {
     let html = &view.operations[0].flip.html;
     let local = html.split("<button").find(|b| b.contains("value=\"local\"")).unwrap();
     assert!(local.contains("aria-current"), "{local}");
+}
+
+#[test]
+fn a_canary_shows_its_share_and_can_be_given_another() {
+    let mut status = status("canary");
+    status.percent = Some("5.25".parse().unwrap());
+    status.cohorts = vec!["beta=principal:ada".parse().unwrap()];
+    status.keyless = 7;
+    let own: Route = "verify, sample 10%".parse().unwrap();
+    let mut operations = operation(None).into_iter().chain(operation(None)).collect::<Vec<_>>();
+    operations[1].own = Some(own);
+    let view = ModuleView::new(&status, "", &Ok(()), &operations, None);
+    let stage = &view.stage.html;
+    assert!(
+        stage.contains("5.25%") && stage.contains("beta=principal:ada") && stage.contains("7 calls"),
+        "{stage}"
+    );
+    let field = |html: &str, name: &str| {
+        let fields = html.split("<input").find(|f| f.contains(&format!("name=\"{name}\"")));
+        let value = fields.and_then(|f| f.split("value=\"").nth(1)?.split('"').next());
+        value.unwrap_or("no field").to_owned()
+    };
+    let shares = |html: &str| [field(html, "percent"), field(html, "sample")];
+    assert_eq!(shares(&view.flip.html), ["5.25", ""]);
+    assert_eq!(shares(&view.operations[0].flip.html), ["5.25", ""]);
+    assert_eq!(shares(&view.operations[1].flip.html), ["", "10"]);
+    let button = |html: &str, stage: &str| {
+        let button = html
+            .split("<button")
+            .find(|b| b.contains(&format!("value=\"{stage}\"")));
+        button
+            .map(|b| b.split('>').next().unwrap_or_default().to_owned())
+            .unwrap_or_default()
+    };
+    let canary = button(&view.flip.html, "canary");
+    assert!(
+        canary.contains("aria-current") && !canary.contains("disabled"),
+        "{canary}"
+    );
+    assert!(button(&view.operations[0].flip.html, "inherit").contains("disabled"));
 }
 
 #[test]

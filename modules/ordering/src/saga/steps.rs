@@ -187,6 +187,7 @@ fn with_few_rights(cx: &Cx, key: &StepKey) -> Cx {
     let few = Cx::new(ORDERING.clone())
         .with_trace(cx.trace().clone())
         .of_module(ordering_contract::ORDERING.name)
+        .on_behalf_of(cx)
         .with_idempotency_key(&key.to_string());
     match cx.time_left() {
         Some(left) => few.with_budget(left),

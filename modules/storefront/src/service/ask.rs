@@ -83,6 +83,7 @@ fn sparing(cx: Cx, spare: Duration) -> Cx {
 pub(super) fn acting(cx: &Cx) -> Cx {
     let own = Cx::new(STOREFRONT.clone())
         .of_module(storefront_contract::STOREFRONT.name)
+        .on_behalf_of(cx)
         .with_trace(cx.trace().child());
     match cx.time_left() {
         Some(left) => sparing(own.with_budget(left), TO_SAY_SO),

@@ -56,16 +56,19 @@ fn method(contract: &Contract, operation: &Operation) -> TokenStream {
     let [way, answer, fault, spare, fallback] = ["way", "answer", "fault", "spare", "fallback"].map(local);
     // With `names` moved into it; it stands in branches of which one is taken.
     let call = quote!(#callers::#ident(&*self.local, #cx, #(#names),*));
-    // A command is never run twice: in the shadow stage it is as local as ever.
-    let (local_ways, shadow) = match kind {
+    let (local_ways, shadow, place, compared) = match kind {
+        // A command is never run twice: in the shadow stage it is as local as ever, and in verify as remote.
         Kind::Command => (
             quote!(::strangler::__rt::Way::Local | ::strangler::__rt::Way::Shadow),
             quote!(),
+            quote!(),
+            quote!(),
         ),
-        Kind::Query => (
-            quote!(::strangler::__rt::Way::Local),
-            shadow(contract, operation, &call),
-        ),
+        Kind::Query => {
+            let (place, compared) = verify(contract, operation);
+            let local_ways = quote!(::strangler::__rt::Way::Local);
+            (local_ways, shadow(contract, operation, &call), place, compared)
+        }
     };
     let copies = copies(operation);
     let again = local("cx");
@@ -74,18 +77,21 @@ fn method(contract: &Contract, operation: &Operation) -> TokenStream {
             if self.switch.is_local(#index) {
                 return #call;
             }
-            let #way = self.switch.way(#index);
+            let #way = self.switch.way(#index, #cx);
             ::std::boxed::Box::pin(async move {
                 match #way {
                     #local_ways => #call.await,
                     #shadow
-                    ::strangler::__rt::Way::Remote { fallback: #fallback } => {
+                    ::strangler::__rt::Way::Remote { fallback: #fallback }
+                    | ::strangler::__rt::Way::Verify { fallback: #fallback } => {
+                        #place
                         let #spare = if #fallback { ::std::option::Option::Some(#copies) } else { ::std::option::Option::None };
-                        match (#callers::#ident(&self.remote, #cx, #(#names),*).await, #spare) {
-                            (
-                                ::std::result::Result::Err(::strangler::Failure::Way(#fault)),
-                                ::std::option::Option::Some((#(#names,)*)),
-                            ) if self.switch.may_fall_back(#index, &#fault) => {
+                        let #answer = #callers::#ident(&self.remote, #cx, #(#names),*).await;
+                        #compared
+                        match (#answer, #spare) {
+                            (::std::result::Result::Err(#fault), ::std::option::Option::Some((#(#names,)*)))
+                                if self.switch.may_fall_back_after(#index, &#fault) =>
+                            {
                                 let #again = self.switch.fallback_cx(#cx);
                                 #callers::#ident(&*self.local, &#again, #(#names),*).await
                             }
@@ -107,6 +113,14 @@ fn copies(operation: &Operation) -> TokenStream {
     quote!((#(#copies,)*))
 }
 
+/// How an answer looks on the wire.
+fn told(operation: &Operation, answer: &TokenStream) -> TokenStream {
+    match operation.answer {
+        Answer::Page => quote_spanned!(at(&operation.ok)=> ::strangler::__rt::seen_page(#answer)),
+        _ => quote_spanned!(at(&operation.ok)=> ::strangler::__rt::seen(#answer)),
+    }
+}
+
 /// The branch that has the other side compared, when there is a place in the queue.
 fn shadow(contract: &Contract, operation: &Operation, call: &TokenStream) -> TokenStream {
     let Operation { index, cx: (cx, _), .. } = operation;
@@ -118,10 +132,7 @@ fn shadow(contract: &Contract, operation: &Operation, call: &TokenStream) -> Tok
     );
     let [offer, asked, answer, seen] = ["offer", "asked", "answer", "seen"].map(local);
     let clone = quote_spanned!(at(&operation.ok)=> ::std::clone::Clone::clone(&#answer));
-    let told = match operation.answer {
-        Answer::Page => quote_spanned!(at(&operation.ok)=> ::strangler::__rt::seen_page(&#seen)),
-        _ => quote_spanned!(at(&operation.ok)=> ::strangler::__rt::seen(&#seen)),
-    };
+    let told = told(operation, &quote!(&#seen));
     quote! {
         ::strangler::__rt::Way::Shadow => {
             let ::std::option::Option::Some(#offer) = self.switch.offer(#index) else {
@@ -130,11 +141,46 @@ fn shadow(contract: &Contract, operation: &Operation, call: &TokenStream) -> Tok
             let #asked = #copies;
             let #answer = #call.await;
             let #seen = #clone;
-            #offer.fill(#cx, ::strangler::__rt::Side::Monolith, move || {
+            #offer.fill(#cx, move || {
                 let (#(#names,)*) = #asked;
                 (#client::#ask(#(&#names),*), #told)
             });
             #answer
         }
     }
+}
+
+/// Takes a place in the queue before the service is asked, and hands over what it answered.
+fn verify(contract: &Contract, operation: &Operation) -> (TokenStream, TokenStream) {
+    let Operation { index, cx: (cx, _), .. } = operation;
+    let (client, ask, names, copies) = (
+        contract.item("Client"),
+        operation.ask(),
+        operation.names(),
+        copies(operation),
+    );
+    let [way, offer, asked, answer, seen] = ["way", "offer", "asked", "answer", "seen"].map(local);
+    let clone = quote_spanned!(at(&operation.ok)=> ::std::clone::Clone::clone(&#answer));
+    let told = told(operation, &quote!(&#seen));
+    let place = quote! {
+        let #offer = match #way {
+            ::strangler::__rt::Way::Verify { .. } => self.switch.offer_verify(#index),
+            _ => ::std::option::Option::None,
+        };
+        let #offer = #offer.map(|#offer| (#offer, #copies));
+    };
+    let compared = quote! {
+        if let ::std::option::Option::Some((#offer, #asked)) = #offer {
+            if let ::std::result::Result::Err(::strangler::Failure::Way(_)) = &#answer {
+                #offer.skip(::strangler::__rt::Skip::NotAnswered);
+            } else {
+                let #seen = #clone;
+                #offer.fill(#cx, move || {
+                    let (#(#names,)*) = #asked;
+                    (#client::#ask(#(&#names),*), #told)
+                });
+            }
+        }
+    };
+    (place, compared)
 }

@@ -314,6 +314,8 @@ impl Sagas {
         let trace = Trace::parse(&work.saga.traceparent).map_or_else(Trace::start, |t| t.child());
         let cx = Cx::system(&format!("saga:{}", shape.name))
             .with_trace(trace)
+            // In a canary a saga's steps stay on one side.
+            .on_behalf_of_name(&work.saga.id.to_string())
             .with_idempotency_key(&key.to_string())
             .with_budget(self.step_timeout);
         // A step that panics must not end the worker: nobody knows what it did.

@@ -3,9 +3,10 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use rand::{Rng, seq::IndexedRandom};
+use serde_json::json;
 use system_tests::{Bear, Database, Load, Options, Service, System, holds_soon, office, seed};
 
-const FLIPS: usize = 200;
+const FLIPS: usize = 1000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_request_fails_while_stages_flip() {
@@ -28,23 +29,38 @@ async fn no_request_fails_while_stages_flip_on_postgres() {
 async fn flip(options: Options) {
     let mut random = seed("no_request_fails_while_stages_flip");
     let system = System::with(options).await;
-    let _service = Service::start(&system, "catalog", &[]).await;
+    let _catalog = Service::start(&system, "catalog", &[]).await;
+    let _seating = Service::start(&system, "seating", &[]).await;
     let load = Load::start(&system, 2, 2, Bear::Nothing, &mut random).await;
-    let targets = ["catalog", "catalog.show", "catalog.announce_act", "catalog.act"];
-    let stages = [Some("local"), Some("shadow"), Some("remote"), None];
+    let targets = [
+        "catalog",
+        "catalog",
+        "catalog.show",
+        "catalog.announce_act",
+        "catalog.act",
+        "seating",
+        "seating.seats",
+    ];
+    let stages = [
+        Some("local"),
+        Some("shadow"),
+        Some("canary"),
+        Some("remote"),
+        Some("verify"),
+        None,
+    ];
     for n in 0..FLIPS {
         let target = *targets.choose(&mut random).expect("targets");
         let stage = *stages.choose(&mut random).expect("stages");
-        let status = system.flip(target, stage).await;
-        assert_eq!(
-            status,
-            if target == "catalog" && stage.is_none() {
-                400
-            } else {
-                200
-            },
-            "{target} {stage:?}"
-        );
+        let mut change = json!({"target": target, "stage": stage, "why": "test"});
+        match stage {
+            Some("canary") => change["percent"] = json!(f64::from(random.random_range(0..=10_000_u16)) / 100.0),
+            Some("shadow" | "verify") if random.random() => change["sample"] = json!(random.random_range(0..=100)),
+            _ => {}
+        }
+        let module = !target.contains('.');
+        let status = system.change(change.clone()).await;
+        assert_eq!(status, if module && stage.is_none() { 400 } else { 200 }, "{change}");
         if n % 10 == 0 {
             load.goes_on(1, 1).await;
         }
