@@ -16,6 +16,7 @@ pub mod random;
 pub mod sales;
 pub mod service;
 pub mod system;
+pub mod tampered;
 pub mod wait;
 
 pub use browser::{Browser, View};
@@ -28,4 +29,5 @@ pub use random::{Random, seed};
 pub use sales::{Buyers, Hall, Placed, Purse};
 pub use service::Service;
 pub use system::{Address, Options, System, banyan};
+pub use tampered::{Fault, Tampered};
 pub use wait::{eventually, holds_soon};

@@ -5,6 +5,7 @@ mod join;
 mod monolith;
 mod nothing;
 mod probes;
+mod shadow;
 
 pub use join::{JoinOptions, join};
 pub use monolith::{ServeOptions, monolith};

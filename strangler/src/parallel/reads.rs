@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::{
-    Job, Open, Shared, Skip, Verdict,
+    Open, ReadJob, Shared, Skip, Verdict,
     groups::{Answer, Answers, Latencies, Sighting, milliseconds},
     noise::Spot,
 };
@@ -29,7 +29,7 @@ pub(super) struct Sides<'a> {
     pub(super) monolith: &'a dyn Serve,
 }
 
-pub(super) async fn compare(shared: &Shared, job: Job, sides: Sides<'_>) -> Verdict {
+pub(super) async fn compare(shared: &Shared, job: ReadJob, sides: Sides<'_>) -> Verdict {
     if job.seen.elapsed() > shared.limits.timeout {
         return Verdict::Dropped(Skip::TooOld);
     }

@@ -40,6 +40,7 @@ mod schema;
 mod sqlite;
 mod subscription;
 mod tables;
+mod taped;
 mod tenure;
 mod uow;
 mod view;
@@ -70,7 +71,7 @@ pub use saga::{
 };
 pub use schema::migrations;
 pub use sea_orm_migration::MigrationTrait;
-pub use subscription::Subscription;
+pub use subscription::{Hearing, Subscription};
 pub use tables::TableSize;
 pub use uow::Uow;
 pub use view::{Snapshot, View};

@@ -21,3 +21,4 @@ mod service;
 mod shop;
 mod stages;
 mod tour;
+mod writes;

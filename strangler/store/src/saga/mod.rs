@@ -13,11 +13,13 @@
 mod definition;
 mod desk;
 mod engine;
+mod file;
 mod inbox;
 mod key;
 mod list;
 mod machine;
 mod places;
+mod replay;
 mod row;
 mod schema;
 mod worker;

@@ -47,6 +47,7 @@ mod saga_pages;
 mod saga_shapes;
 mod sagas;
 mod support;
+mod tapes;
 mod trouble;
 mod units;
 mod world;
