@@ -14,6 +14,7 @@ mod giving_up;
 mod known;
 mod letters;
 mod life;
+mod python;
 mod readme;
 mod refusals;
 mod requests;
