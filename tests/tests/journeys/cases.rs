@@ -19,7 +19,12 @@ async fn every_saved_case_holds() {
     let system = System::start().await;
     let folder = folder().to_str().expect("a path");
     let local = system.cli(&["cases", folder]).await;
-    assert!(local.status.success(), "{}{}", String::from_utf8_lossy(&local.stdout), String::from_utf8_lossy(&local.stderr));
+    assert!(
+        local.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&local.stdout),
+        String::from_utf8_lossy(&local.stderr)
+    );
     // The same from modules that were extracted.
     for module in ["catalog", "seating", "ordering", "payments"] {
         system.run(&["extract", module]).await;
@@ -50,10 +55,15 @@ async fn a_mismatch_is_saved_and_had_again_from_the_file_alone() {
     .await;
     let folder = system.folder().join("cases");
     let folder = folder.to_str().expect("a path");
-    let saved: Value = serde_json::from_str(&system.run(&["diffs", "catalog", "--save", folder, "--json"]).await).expect("JSON");
+    let saved: Value =
+        serde_json::from_str(&system.run(&["diffs", "catalog", "--save", folder, "--json"]).await).expect("JSON");
     let file = saved["saved"][0].as_str().expect("a file").to_owned();
     let case: Value = serde_json::from_slice(&fs::read(&file).expect("the file")).expect("JSON");
-    assert_eq!((&case["module"], &case["answer"]["body"]), (&json!("catalog"), &truth), "{case}");
+    assert_eq!(
+        (&case["module"], &case["answer"]["body"]),
+        (&json!("catalog"), &truth),
+        "{case}"
+    );
     assert_eq!(case["when"]["query"]["target"], path);
     assert_eq!(case["given"]["views"]["rows"][0]["kind"], "show", "{case}");
     drop(candidate);
@@ -75,8 +85,16 @@ async fn a_mismatch_is_saved_and_had_again_from_the_file_alone() {
     fs::write(&file, wrong.to_string()).expect("the file is written");
     let asks = other.cli(&["cases", &file]).await;
     let told = String::from_utf8_lossy(&asks.stdout);
-    assert!(asks.status.code() == Some(1) && told.contains(&format!("asked for row show {show}")), "{told}");
-    for (text, code) in [("{}", 2), ("no JSON", 2), (r#"{"module": "catalog"}"#, 2), (r#"{"module": "nobody"}"#, 2)] {
+    assert!(
+        asks.status.code() == Some(1) && told.contains(&format!("asked for row show {show}")),
+        "{told}"
+    );
+    for (text, code) in [
+        ("{}", 2),
+        ("no JSON", 2),
+        (r#"{"module": "catalog"}"#, 2),
+        (r#"{"module": "nobody"}"#, 2),
+    ] {
         fs::write(&file, text).expect("the file is written");
         assert_eq!(other.cli(&["cases", &file]).await.status.code(), Some(code), "{text}");
     }

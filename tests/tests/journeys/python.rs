@@ -354,7 +354,7 @@ async fn the_guide_runs_as_written() {
     assert_eq!(blocks.len(), sections.len());
     // One shell, as for a person. Only the addresses and places are those of this test.
     let said = |n: usize| format!("echo '--- {n}'\n");
-    let script: String = blocks.iter().enumerate().map(|(n, block)| said(n) + block).collect();
+    let script: String = blocks.iter().enumerate().map(|(n, block)| said(n) + block.as_str()).collect();
     let script = script
         .replace("http://127.0.0.1:8080", &system.public())
         .replace("http://127.0.0.1:8081", &system.internal())
