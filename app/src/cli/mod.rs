@@ -4,6 +4,7 @@
 
 mod client;
 mod commands;
+mod diffs;
 mod events;
 mod letters;
 mod map;
@@ -113,7 +114,7 @@ enum Command {
   banyan requests show 4bf92f3577b34da6a3ce929d0e0e4736")]
     Requests(requests::RequestsArgs),
     /// How the service's answers differ from the monolith's
-    Diffs(trail::DiffsArgs),
+    Diffs(diffs::DiffsArgs),
     /// Who changed what, when and why
     Audit(trail::AuditArgs),
     /// What happens in the modules
@@ -174,7 +175,7 @@ fn run(command: Command, global: &Global) -> Result<(), Failure> {
             Command::Status(args) => commands::status(args, global).await,
             Command::Map(args) => map::run(args, global).await,
             Command::Requests(args) => requests::run(args, global).await,
-            Command::Diffs(args) => trail::diffs(args, global).await,
+            Command::Diffs(args) => diffs::diffs(args, global).await,
             Command::Audit(args) => trail::audit(args, global).await,
             Command::Events(command) => events::run(command, global).await,
             Command::DeadLetters(command) => letters::run(command, global).await,
