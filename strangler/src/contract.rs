@@ -55,6 +55,10 @@ pub struct Operation {
     pub path: &'static str,
     /// Who may call it.
     pub auth: Auth,
+    /// The headers that it reads, in lower case; `cookie` where it reads one.
+    pub headers: &'static [&'static str],
+    /// Of a command with an effect that nobody can capture: which. It is never compared.
+    pub uncaptured: Option<&'static str>,
     /// What it does.
     pub doc: &'static str,
     /// What is said of the fields of what it is asked with: query, form and body.

@@ -9,7 +9,7 @@ use std::{
 
 use http::{HeaderMap, HeaderValue, header::HeaderName};
 
-use crate::{cohort::Noted, share};
+use crate::{cohort::Noted, share, tape::Tape};
 
 /// What is left of the caller's budget, in seconds with a fraction.
 pub const REQUEST_TIMEOUT: HeaderName = HeaderName::from_static("request-timeout");
@@ -237,6 +237,7 @@ pub struct Cx {
     run: Run,
     pub(crate) purpose: Purpose,
     pub(crate) origin: Origin,
+    pub(crate) tape: Option<Arc<Tape>>,
 }
 
 impl Cx {
@@ -253,6 +254,7 @@ impl Cx {
             run: Run::Live,
             purpose: Purpose::Answer,
             origin: Origin::Untold,
+            tape: None,
         }
     }
 
@@ -290,6 +292,7 @@ impl Cx {
             run,
             purpose: Purpose::Answer,
             origin: Origin::Untold,
+            tape: None,
         }
     }
 
@@ -406,10 +409,13 @@ impl Cx {
         self
     }
 
-    /// The same context, in a canary on the side where the caller of `caller` is: for what is done for them with other rights.
+    /// The same context, for what is done for the caller of `caller` with other rights: in a canary on the side where they are,
+    /// and on their tape. Within an operation a context made without this is on no tape, and whoever is called with it is called
+    /// in earnest when the operation is only done again.
     pub fn on_behalf_of(mut self, caller: &Self) -> Self {
         self.key = caller.canary_key().or(self.key);
         self.noted = caller.noted.clone();
+        self.tape = caller.tape.clone();
         self
     }
 

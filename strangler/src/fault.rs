@@ -73,6 +73,11 @@ impl FaultKind {
         self.parts().1
     }
 
+    /// The HTTP status it travels as.
+    pub(crate) fn status(self) -> u16 {
+        self.parts().0
+    }
+
     fn parts(self) -> (u16, &'static str, &'static str) {
         match self {
             Self::Malformed => (400, "urn:problem-type:way:malformed", "The request cannot be read"),

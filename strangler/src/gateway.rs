@@ -1,6 +1,7 @@
 //! HTTP from outside, matched to an operation in one table for all contracts and taken to the side that answers it.
 
 mod compared;
+mod record;
 
 use std::{panic::AssertUnwindSafe, sync::Arc, sync::atomic::Ordering::Relaxed, time::Duration, time::Instant};
 
@@ -397,6 +398,9 @@ impl Call<'_> {
         }
         match switch.way(self.index, self.cx) {
             Way::Local => ("local", self.tell(self.local(self.cx, body).await)),
+            Way::Shadow if self.operation().kind == Kind::Command => {
+                ("local", self.tell(self.record(switch, body).await))
+            }
             Way::Shadow => {
                 let offer = switch.offer(self.index);
                 let answer = self.local(self.cx, body).await;
@@ -413,6 +417,12 @@ impl Call<'_> {
                 self.remote(switch, pool, (fallback, offer), body).await
             }
         }
+    }
+
+    /// Path and query.
+    fn target(&self) -> String {
+        let target = self.parts.uri.path_and_query();
+        target.map_or_else(String::new, |t| t.as_str().to_owned())
     }
 
     async fn remote(

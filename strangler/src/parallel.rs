@@ -9,6 +9,7 @@ mod noise;
 mod reads;
 pub mod redact;
 mod verdict;
+mod writes;
 
 use std::{
     collections::BTreeSet,
@@ -37,6 +38,7 @@ use groups::Groups;
 use noise::Noise;
 use reads::Sides;
 use verdict::Counts;
+use writes::WriteJob;
 
 /// The bounds of a parallel run.
 #[derive(Clone, Copy, Debug)]
@@ -64,8 +66,14 @@ impl Default for ParallelLimits {
 
 type Make = Box<dyn FnOnce() -> (Result<Ask, Fault>, Answered) + Send>;
 
+/// What waits to be compared.
+enum Job {
+    Read(ReadJob),
+    Write(WriteJob),
+}
+
 /// One call to be compared.
-struct Job {
+struct ReadJob {
     index: usize,
     cx: Cx,
     /// Who answered it.
@@ -229,14 +237,14 @@ impl Offer {
     pub fn fill(mut self, cx: &Cx, make: impl FnOnce() -> (Result<Ask, Fault>, Answered) + Send + 'static) {
         if let Some(place) = self.place.take() {
             let seen = Instant::now();
-            place.send(Job {
+            place.send(Job::Read(ReadJob {
                 index: self.index,
                 cx: cx.clone().shadow(),
                 by: self.by,
                 seen,
                 took: seen - self.began,
                 make: Box::new(make),
-            });
+            }));
         }
     }
 
@@ -273,7 +281,10 @@ async fn work(
                 service: &*service,
                 monolith: &*monolith,
             };
-            let verdict = reads::compare(&shared, job, sides).await;
+            let verdict = match job {
+                Job::Read(job) => reads::compare(&shared, job, sides).await,
+                Job::Write(job) => writes::compare(&shared, job, &*service).await,
+            };
             shared.counts.count(&verdict);
         });
     }

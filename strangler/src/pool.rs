@@ -28,6 +28,7 @@ use crate::{
     fault::{Fault, FaultKind},
     instances::{Instance, Registry},
     remote::Transport,
+    shadow,
     wire::{Answered, Ask},
 };
 
@@ -259,6 +260,29 @@ impl Transport for Pool {
             };
             recording.answered(&answer);
             answer
+        })
+    }
+
+    fn shadow<'a>(
+        &'a self,
+        cx: &'a Cx,
+        contract: &'static Contract,
+        body: Bytes,
+        most: usize,
+    ) -> BoxFuture<'a, Result<Answered, Fault>> {
+        Box::pin(async move {
+            let target = shadow::path(contract.name);
+            let out = Outbound {
+                method: &Method::POST,
+                target: &target,
+                headers: std::iter::once((header::CONTENT_TYPE, HeaderValue::from_static("application/json")))
+                    .collect(),
+                body: Outgoing::Full(body),
+                // It changes nothing, so another instance may be asked.
+                kind: Kind::Query,
+            };
+            let arrived = self.forward(cx, out).await?;
+            read(cx, arrived.answer, most).await
         })
     }
 }

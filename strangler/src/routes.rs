@@ -67,6 +67,8 @@ pub struct RouteTable {
     routes: ArcSwap<ModuleRoutes>,
     /// Which calls of an operation are compared.
     spreads: Box<[Spread]>,
+    /// The same of what the module does by itself.
+    work: Spread,
     monolith: watch::Sender<Option<i64>>,
     service: watch::Sender<Option<i64>>,
 }
@@ -79,6 +81,7 @@ impl RouteTable {
             bytes: contract.operations.iter().map(|_| AtomicU8::new(LOCAL)).collect(),
             routes: ArcSwap::default(),
             spreads: contract.operations.iter().map(|_| Spread::default()).collect(),
+            work: Spread::default(),
             monolith: watch::Sender::new(None),
             service: watch::Sender::new(None),
         }
@@ -108,6 +111,11 @@ impl RouteTable {
     /// Whether the next call of this operation is one of the share that is compared.
     pub(crate) fn samples(&self, index: usize, share: Share) -> bool {
         self.spreads[index].picks(share)
+    }
+
+    /// The same for what the module does by itself.
+    pub(crate) fn samples_work(&self, share: Share) -> bool {
+        self.work.picks(share)
     }
 
     /// When it is this side's turn to do the background work: the epoch of the route then, else `None`.

@@ -10,7 +10,6 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::fault::{Failure, Fault, FaultKind};
 pub use crate::{
     compare::{DEPTH, Marked, Marks, Probe, Unmarked},
     contract::{Contract, Operation},
@@ -22,7 +21,12 @@ pub use crate::{
     remote::{Remote, Transport},
     stats::ModuleStats,
     switch::{Switch, Way},
+    tape::Dialled,
     wire::{Answered, Ask, Asked, body, cookie, form, header, path_param, query},
+};
+use crate::{
+    fault::{Failure, Fault, FaultKind},
+    wire::{Accepted, Done, Put},
 };
 
 /// A problem's further members.
@@ -42,6 +46,33 @@ pub fn no_such_operation(contract: &Contract, index: usize) -> Answered {
 pub fn seen<T: Serialize, E: ContractError>(answer: &Result<T, Failure<E>>) -> Answered {
     match answer {
         Ok(value) => Answered::value(value),
+        Err(failure) => Answered::failure(failure),
+    }
+}
+
+/// What the caller of a PUT was told.
+pub fn seen_put<T: Serialize, E: ContractError>(answer: &Result<Put<T>, Failure<E>>) -> Answered {
+    match answer {
+        Ok(put) => Answered::put(put),
+        Err(failure) => Answered::failure(failure),
+    }
+}
+
+/// What the caller was told of what is done.
+pub fn seen_done<E: ContractError>(answer: &Result<Done, Failure<E>>) -> Answered {
+    match answer {
+        Ok(done) => Answered::done(done),
+        Err(failure) => Answered::failure(failure),
+    }
+}
+
+/// What the caller was told of what goes on.
+pub fn seen_accepted<T: Serialize, E: ContractError>(
+    contract: &Contract,
+    answer: &Result<Accepted<T>, Failure<E>>,
+) -> Answered {
+    match answer {
+        Ok(accepted) => Answered::accepted(contract, accepted),
         Err(failure) => Answered::failure(failure),
     }
 }

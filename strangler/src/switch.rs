@@ -6,10 +6,11 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use crate::{
     Contract, ContractError, Cx, Failure, Kind,
     fault::Fault,
-    parallel::{Offer, ParallelRun},
+    parallel::{Offer, ParallelRun, Skip},
     routes::{ModuleRoutes, Route, RouteTable, Side, Stage},
     share,
     stats::ModuleStats,
+    tape::{Place, Subject, Taping, Wants},
 };
 
 /// Which way a call takes.
@@ -17,7 +18,7 @@ use crate::{
 pub enum Way {
     /// The monolith answers.
     Local,
-    /// The monolith answers, and the service is compared.
+    /// The monolith answers, and the service is compared: a query by what it answers, a command by what it would do.
     Shadow,
     /// The service answers; if it cannot and `fallback` holds, the monolith does.
     Remote {
@@ -84,12 +85,10 @@ impl Switch {
         let compared = || self.routes.samples(index, route.sample);
         match (route.stage, kind) {
             (Stage::Local, _) => Way::Local,
-            // What a command would do is compared by what its unit of work records, not by running it again: what decides
-            // whether it is recorded belongs into these two lines.
-            (Stage::Shadow, Kind::Command) => Way::Local,
+            (Stage::Shadow, _) if compared() => Way::Shadow,
+            (Stage::Shadow, _) => Way::Local,
+            // Where a command is carried out it is recorded, and there that is the service.
             (Stage::Verify, Kind::Command) => Way::Remote { fallback },
-            (Stage::Shadow, Kind::Query) if compared() => Way::Shadow,
-            (Stage::Shadow, Kind::Query) => Way::Local,
             (Stage::Canary, _) if self.is_in_canary(index, &routes, route, cx) => Way::Remote { fallback },
             (Stage::Canary, _) => Way::Local,
             (Stage::Verify, Kind::Query) if compared() => Way::Verify { fallback },
@@ -140,5 +139,31 @@ impl Switch {
     /// The same for a call that the service has answered.
     pub fn offer_verify(&self, index: usize) -> Option<Offer> {
         self.parallel.offer(index, Side::Service)
+    }
+
+    /// Records a command whose way is [`Way::Shadow`], if there is a place for it; if not, that is counted.
+    pub fn record(&self, index: usize) -> Option<Taping> {
+        self.begin(Subject::Command(index))
+    }
+}
+
+impl Wants for Switch {
+    fn place(&self, subject: Subject<'_>) -> Option<Box<dyn Place>> {
+        match subject {
+            Subject::Command(index) if self.contract.operations[index].uncaptured.is_some() => {
+                self.parallel.skip(Skip::EffectNotCaptured);
+                None
+            }
+            Subject::Command(_) => self.parallel.place(subject),
+            Subject::Step { .. } | Subject::Event { .. } => {
+                let module = &self.routes.now().module;
+                let wanted = module.stage == Stage::Shadow && self.routes.samples_work(module.sample);
+                wanted.then(|| self.parallel.place(subject)).flatten()
+            }
+        }
+    }
+
+    fn limit(&self) -> usize {
+        self.parallel.body_limit()
     }
 }

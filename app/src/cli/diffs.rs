@@ -225,7 +225,7 @@ async fn save(
     let note = match (saved.len(), without) {
         (0, 0) => format!(
             "no mismatch so far; `banyan status` says how many calls of {} were compared",
-            args.module
+            module
         ),
         (0, _) => {
             "none of them was kept with what is needed to have it again: they are too large, or from before".to_owned()

@@ -25,6 +25,7 @@ pub(super) const MODULE: Module = Module {
             }),
             work: Vec::new(),
             sagas: None,
+            hearings: Vec::new(),
         })
     },
     reach: |peers, way| {

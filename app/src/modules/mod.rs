@@ -17,8 +17,8 @@ use catalog_contract::Catalog;
 use ordering_contract::Ordering;
 use payments_contract::Payments;
 use seating_contract::Seating;
-use strangler::{BoxFuture, Contract, ModuleStats, Serve, Switch, Transport};
-use strangler_store::{Db, EventLog, Sagas, StoreError, Subscription, Turn};
+use strangler::{BoxFuture, Contract, ModuleStats, Serve, Switch, Transport, tape::Deck};
+use strangler_store::{Db, EventLog, Hearing, Sagas, StoreError, Subscription, Turn};
 use tokio_util::sync::CancellationToken;
 
 use crate::settings::Settings;
@@ -68,6 +68,8 @@ pub struct Ground<'a> {
     pub peers: &'a Peers,
     /// The event log of a module by its name.
     pub log: &'a Logs<'a>,
+    /// Where what the module does by itself is recorded, when somebody wants it.
+    pub deck: Deck,
     /// What is set.
     pub settings: &'a Settings,
 }
@@ -85,6 +87,8 @@ pub struct Started {
     pub work: Vec<Work>,
     /// Its sagas, for whoever decides about a stuck one; what works on them is among `work`.
     pub sagas: Option<Sagas>,
+    /// The handlers of its subscriptions, to be asked what they would do.
+    pub hearings: Vec<Hearing>,
 }
 
 /// Puts a switch in front of a started module and notes it among the peers; given the way to its service.

@@ -9,6 +9,8 @@ use notifications::{
 };
 use notifications_contract::{NOTIFICATIONS, NotificationsServer, NotificationsService};
 
+use strangler_store::Subscription;
+
 use super::{Module, Started, Work, hears, repeats};
 use crate::settings::Settings;
 
@@ -42,10 +44,13 @@ pub(super) const MODULE: Module = Module {
                 }
             }
         });
-        let hearing = [
-            hears(subscriptions::catalog(db.clone(), (ground.log)("catalog")?)),
-            hears(subscriptions::ordering(db.clone(), (ground.log)("ordering")?)),
+        let subscriptions = [
+            subscriptions::catalog(db.clone(), (ground.log)("catalog")?),
+            subscriptions::ordering(db.clone(), (ground.log)("ordering")?),
         ];
+        let subscriptions = subscriptions.map(|one| one.with_deck(ground.deck.clone()));
+        let hearings = subscriptions.iter().map(Subscription::hearing).collect();
+        let hearing = subscriptions.map(hears);
         let heard = subscriptions::catalog(db.clone(), (ground.log)("catalog")?);
         let sending: Work = Box::new(move |turn, stop| {
             let sender = sender(db, post).with_turn(turn).with_catalog(heard);
@@ -56,6 +61,7 @@ pub(super) const MODULE: Module = Module {
             link: Box::new(|_, _, _| {}),
             work: hearing.into_iter().chain([sending, forgetting]).collect(),
             sagas: None,
+            hearings,
         })
     },
     reach: |_, _| {},

@@ -20,7 +20,7 @@ pub(super) const MODULE: Module = Module {
         let seating = ground.peers.seating.clone().ok_or_else(|| missing("seating"))?;
         let payments = ground.peers.payments.clone().ok_or_else(|| missing("payments"))?;
         let local = OrderingModule::new(db.clone(), seating.clone(), payments.clone()).guarded(stats.clone());
-        let sagas = sagas(db, seating, payments);
+        let sagas = sagas(db, seating, payments).with_deck(ground.deck.clone());
         let working = sagas.clone();
         let steps: Work = Box::new(move |turn, stop| {
             let working = working.with_turn(turn);
@@ -34,6 +34,7 @@ pub(super) const MODULE: Module = Module {
             }),
             work: vec![steps],
             sagas: Some(sagas),
+            hearings: Vec::new(),
         })
     },
     reach: |peers, way| {

@@ -29,6 +29,7 @@ pub(super) const MODULE: Module = Module {
             }),
             work: Vec::new(),
             sagas: None,
+            hearings: Vec::new(),
         })
     },
     reach: |peers, way| {

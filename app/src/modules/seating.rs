@@ -21,7 +21,8 @@ pub(super) const MODULE: Module = Module {
     start: |ground| {
         let (db, stats) = (ground.db.clone(), ground.stats.clone());
         let local = SeatingModule::new(db.clone()).guarded(stats.clone());
-        let catalog = subscriptions::catalog(db.clone(), (ground.log)("catalog")?);
+        let catalog = subscriptions::catalog(db.clone(), (ground.log)("catalog")?).with_deck(ground.deck.clone());
+        let hearings = vec![catalog.hearing()];
         let sweeping = repeats("ending holds", SWEEP, move || {
             let db = db.clone();
             async move { sweep(&db).await.map(drop) }
@@ -34,6 +35,7 @@ pub(super) const MODULE: Module = Module {
             }),
             work: vec![hears(catalog), sweeping],
             sagas: None,
+            hearings,
         })
     },
     reach: |peers, way| {

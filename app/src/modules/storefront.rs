@@ -31,6 +31,7 @@ pub(super) const MODULE: Module = Module {
             link: Box::new(|_, _, _| {}),
             work: Vec::new(),
             sagas: None,
+            hearings: Vec::new(),
         })
     },
     reach: |_, _| {},

@@ -22,12 +22,19 @@ use strangler::{
     gateway::{Edge, Gateway, GatewayLimits, Mount},
     instances::{Heartbeat, Registration},
     pool::{HttpClient, PoolLimits, http_client},
+    tape::Deck,
 };
 use strangler_store::{Db, EventLog, RemoteLog, Turn};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Background, asked_to_stop, calls::Kept, monolith::reachable, probes::Probes};
+use super::{
+    Background, asked_to_stop,
+    calls::Kept,
+    monolith::reachable,
+    probes::Probes,
+    shadow::{Again, Shadow},
+};
 use crate::{
     auth::ServiceDoor,
     control::ControlProblem,
@@ -91,6 +98,7 @@ pub async fn join(mut settings: Settings, options: JoinOptions, ready: impl FnOn
     let recorder: Recorded =
         (requests > 0).then(|| Arc::new(Recorder::of_service(&modules::names(), requests, &*clock)));
     let started = start(module, &db, &settings, &monolith, &recorder)?;
+    let again = Again::new(&started);
     let server = started.server;
     let verifier = Arc::new(Verifier::new(contract.name, monolith.clone().fetch_keys(), clock));
     let limits = GatewayLimits {
@@ -106,7 +114,8 @@ pub async fn join(mut settings: Settings, options: JoinOptions, ready: impl FnOn
     let door = Arc::new(ServiceDoor(verifier));
     let gateway = Gateway::new(mounts, door.clone(), Edge::Internal, limits)?;
     let gateway = Arc::new(gateway.recorded(recorder.clone()));
-    let kept = Arc::new(Kept::new(recorder, door));
+    let kept = Arc::new(Kept::new(recorder, door.clone()));
+    let shadow = Arc::new(Shadow::new(again, door, limits.budget));
     let probes = Probes::new(vec![db.clone()]);
 
     let background = Background::default();
@@ -118,7 +127,10 @@ pub async fn join(mut settings: Settings, options: JoinOptions, ready: impl FnOn
         settings.internal.connections,
         accepting.clone(),
         settings.shutdown.grace,
-        move |request, _| answer(front_gateway.clone(), front_probes.clone(), kept.clone(), request),
+        move |request, _| {
+            let beside = (kept.clone(), shadow.clone());
+            answer(front_gateway.clone(), front_probes.clone(), beside, request)
+        },
     );
     probes.started();
     ready(address);
@@ -179,7 +191,7 @@ pub async fn join(mut settings: Settings, options: JoinOptions, ready: impl FnOn
 async fn answer(
     gateway: Arc<Gateway>,
     probes: Probes,
-    kept: Arc<Kept>,
+    (kept, shadow): (Arc<Kept>, Arc<Shadow>),
     request: Request<Incoming>,
 ) -> Response<AnyBody> {
     let path = request.uri().path();
@@ -188,6 +200,9 @@ async fn answer(
     }
     if Kept::takes(path) {
         return kept.answer(request.uri(), request.headers()).await.map(AnyBody::Page);
+    }
+    if shadow.takes(request.method(), path) {
+        return shadow.answer(request).await.map(AnyBody::Page);
     }
     let page = match probes.answer(path).await {
         Some(page) => page,
@@ -225,6 +240,7 @@ fn start(
         stats: Arc::new(ModuleStats::new(contract.operations.len()).recorded(recorder.clone())),
         peers: &peers,
         log: &|name| Ok(monolith.log(name)),
+        deck: Deck::default(),
         settings,
     })
 }

@@ -5,6 +5,9 @@ mod join;
 mod monolith;
 mod nothing;
 mod probes;
+mod shadow;
+
+pub(crate) use shadow::Again;
 
 pub use join::{JoinOptions, join};
 pub use monolith::{ServeOptions, monolith};

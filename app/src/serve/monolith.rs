@@ -23,6 +23,7 @@ use strangler::{
     parallel::{ParallelLimits, ParallelRun},
     pool::{HttpClient, Pool, PoolLimits, http_client},
     routes::{RouteTable, Side, Switchboard},
+    tape::Deck,
 };
 use strangler_store::{Db, Turn};
 use tokio::sync::Mutex;
@@ -303,14 +304,16 @@ impl House<'_> {
         let (contract, settings, background) = (module.contract, self.settings, self.background);
         let (data, db) = self.schema(contract.name)?.clone();
         let stats = ModuleStats::new(contract.operations.len()).recorded(self.recorder.clone());
-        let stats = Arc::new(stats);
+        let (stats, deck) = (Arc::new(stats), Deck::default());
         let started = (module.start)(&Ground {
             db: db.clone(),
             stats: stats.clone(),
             peers: &self.peers,
             log: &|name| Ok(self.schema(name)?.1.log()),
+            deck: deck.clone(),
             settings,
         })?;
+        let again = super::Again::new(&started);
         let server = started.server;
         let way = PoolLimits {
             timeout: settings.remote.timeout,
@@ -341,6 +344,7 @@ impl House<'_> {
             background.run(work(turn(), background.stop().clone()));
         }
         let switch = Arc::new(Switch::new(routes, stats, parallel));
+        deck.connect(switch.clone());
         (started.link)(&mut self.peers, switch.clone(), pool.clone());
         Ok(Running {
             contract,
@@ -352,6 +356,7 @@ impl House<'_> {
             switch,
             pool,
             sagas: started.sagas,
+            again,
         })
     }
 }

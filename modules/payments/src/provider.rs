@@ -6,12 +6,14 @@ use std::{fmt, time::Duration};
 
 pub use http::HttpProvider;
 use payments_contract::PaymentToken;
+use serde::{Deserialize, Serialize};
 use strangler::BoxFuture;
 
 use crate::domain::{Charge, Intent};
 
 /// Why the provider gave no answer that counts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ProviderError {
     /// It did not do it, and will not do it when asked the same again.
     Refused(String),

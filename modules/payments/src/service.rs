@@ -6,7 +6,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use payments_contract::{Payment, PaymentDraft, PaymentId, PaymentsError, PaymentsService};
+use payments_contract::{Payment, PaymentDraft, PaymentId, PaymentToken, PaymentsError, PaymentsService};
+use serde::Serialize;
 use strangler::{Cx, Put};
 use strangler_store::{Db, StoreError};
 
@@ -30,6 +31,13 @@ pub struct PaymentsModule {
     db: Db,
     provider: Arc<dyn Provider>,
     patience: Duration,
+}
+
+/// What is authorised, as it is recorded.
+#[derive(Serialize)]
+struct Authorisation<'a> {
+    charge: Charge,
+    token: &'a PaymentToken,
 }
 
 /// A decision that was made and written down.
@@ -67,7 +75,7 @@ impl PaymentsModule {
                 if cx.time_left().is_some_and(|left| left <= pause) {
                     break;
                 }
-                tokio::time::sleep(pause).await;
+                cx.pause(pause).await;
             }
             let step = self.decide(cx, id, wish).await?;
             began |= step.new;
@@ -111,7 +119,8 @@ impl PaymentsModule {
 
     async fn intent(&self, cx: &Cx, charge: Charge) -> Result<Option<Intent>, ProviderError> {
         let within = cx.time_left().map_or(self.patience, |left| left.min(self.patience));
-        self.provider.intent(charge, within).await
+        cx.call("provider.intent", &charge, self.provider.intent(charge, within))
+            .await
     }
 
     async fn ask(&self, cx: &Cx, charge: Charge, wish: Wish<'_>, ask_first: bool) -> Result<Intent, ProviderError> {
@@ -121,11 +130,25 @@ impl PaymentsModule {
                 if ask_first && let Some(intent) = self.intent(cx, charge).await? {
                     return Ok(intent);
                 }
-                self.provider.authorise(charge, &draft.token, within()).await
+                let asked = Authorisation {
+                    charge,
+                    token: &draft.token,
+                };
+                let authorise = self.provider.authorise(charge, &draft.token, within());
+                cx.call("provider.authorise", &asked, authorise).await
             }
-            Wish::Capture => self.provider.capture(charge, within()).await,
-            Wish::Void => self.provider.void(charge, within()).await,
-            Wish::Refund => self.provider.refund(charge, within()).await,
+            Wish::Capture => {
+                let capture = self.provider.capture(charge, within());
+                cx.call("provider.capture", &charge, capture).await
+            }
+            Wish::Void => {
+                let void = self.provider.void(charge, within());
+                cx.call("provider.void", &charge, void).await
+            }
+            Wish::Refund => {
+                let refund = self.provider.refund(charge, within());
+                cx.call("provider.refund", &charge, refund).await
+            }
         }
     }
 

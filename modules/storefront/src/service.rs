@@ -45,15 +45,15 @@ impl StorefrontModule {
         Self { shop, clock, new_id }
     }
 
-    fn new_order(&self) -> OrderId {
-        OrderId((self.new_id)())
+    fn new_order(&self, cx: &Cx) -> OrderId {
+        OrderId(cx.draw_id(self.new_id))
     }
 
     /// The page, with a session for who has none yet: a canary keeps a visitor on one side by it.
     fn greet(&self, cx: &Cx, page: Result<WebPage, StorefrontError>) -> Result<WebPage, StorefrontError> {
         page.map(|page| match cx.session() {
             Some(_) => page,
-            None => page.with_cookie("session", &(self.new_id)().simple().to_string(), None),
+            None => page.with_cookie("session", &cx.draw_id(self.new_id).simple().to_string(), None),
         })
     }
 }

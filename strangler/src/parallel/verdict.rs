@@ -67,11 +67,13 @@ pub enum Skip {
     NotAnswered,
     /// It has an effect that cannot be captured.
     EffectNotCaptured,
+    /// The side that answered failed, its database or its time: the other one would not have failed in the same way.
+    LiveFailed,
 }
 
 impl Skip {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::QueueFull,
         Self::TooOld,
         Self::TooLarge,
@@ -79,6 +81,7 @@ impl Skip {
         Self::NotJson,
         Self::NotAnswered,
         Self::EffectNotCaptured,
+        Self::LiveFailed,
     ];
 
     /// Its name, as it is counted.
@@ -91,6 +94,7 @@ impl Skip {
             Self::NotJson => "not_json",
             Self::NotAnswered => "not_answered",
             Self::EffectNotCaptured => "effect_not_captured",
+            Self::LiveFailed => "live_failed",
         }
     }
 }

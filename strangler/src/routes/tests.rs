@@ -16,6 +16,8 @@ const fn operation(name: &'static str, id: &'static str, kind: Kind) -> Operatio
         method: Method::GET,
         path: "/",
         auth: Auth::Public,
+        headers: &[],
+        uncaptured: None,
         doc: "",
         input_marks: Marks::default,
         answer_marks: Marks::default,

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use chrono::{DateTime, SubsecRound, Utc};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement};
 use sea_orm_migration::MigrationTrait;
-use strangler::{Clock, Cx, SystemClock};
+use strangler::{Clock, Cx, SystemClock, tape::Spoilt};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -17,6 +17,7 @@ use crate::{
     migrate, postgres,
     pulse::{Beats, Own, Pulse},
     sqlite,
+    taped::Taped,
     writer::{Signals, Tx, Writer},
 };
 
@@ -209,15 +210,24 @@ impl Db {
     /// # Errors
     /// [`StoreError::Busy`] or [`StoreError::Unavailable`].
     pub async fn begin(&self, cx: &Cx) -> Result<Uow, StoreError> {
-        let tx = self.begin_raw("beginning a unit of work").await?;
         let by = cx.subject().map(str::to_owned);
-        Ok(Uow::new(self.clone(), tx, cx.traceparent(), by).answering())
+        if let Some(tape) = cx.tape().filter(|_| cx.is_replay()) {
+            return Ok(Uow::replayed(self.clone(), tape.clone(), cx.traceparent(), by).await);
+        }
+        let tx = self.begin_raw("beginning a unit of work").await.inspect_err(|_| {
+            if let Some(record) = cx.tape().and_then(|tape| tape.as_record()) {
+                record.spoil(Spoilt::StoreFailed);
+            }
+        })?;
+        let mut uow = Uow::new(self.clone(), tx, cx.traceparent(), by).answering();
+        uow.record(cx.tape().cloned());
+        Ok(uow)
     }
 
     /// Reads for a query. Each statement sees what is committed when it runs; for several that must agree, take a
     /// [`View::snapshot`].
-    pub fn view(&self, _cx: &Cx) -> View<'_> {
-        View::new(self)
+    pub fn view(&self, cx: &Cx) -> View<'_> {
+        View::new(self, cx.tape().cloned().map(Taped::view))
     }
 
     /// The schema's event log. Its readers are woken at once by a relay of this handle or a clone of it, and within some 20 ms

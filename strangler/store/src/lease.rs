@@ -326,7 +326,7 @@ impl Lease {
     /// # Errors
     /// The database's.
     pub async fn guards(&self, uow: &mut Uow) -> Result<bool, StoreError> {
-        self.holds(uow.connection()).await
+        self.holds(uow.connection()?).await
     }
 
     /// Inside a transaction, before anything else: whether it still holds. If so it does until the transaction ends.

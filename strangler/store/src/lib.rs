@@ -40,6 +40,7 @@ mod schema;
 mod sqlite;
 mod subscription;
 mod tables;
+mod taped;
 mod tenure;
 mod uow;
 mod view;
@@ -65,12 +66,12 @@ pub use queue::{Consumer, Message, QueueCommand, QueueDepth, QueueWorker, Queues
 pub use relay::Relay;
 pub use retention::{Pruned, ReaderInfo, Retention};
 pub use saga::{
-    Abandoned, Act, Cancelled, Deed, Definition, Inbox, Kind, Outcome, Receipt, Saga, SagaGroup, SagaStatus, Sagas,
-    ShapeError, Step, StepKey, StepRecord, StepState, Watch,
+    Abandoned, Act, Cancelled, Deed, Definition, Inbox, Kind, Outcome, Receipt, Saga, SagaChoice, SagaGroup,
+    SagaStatus, Sagas, ShapeError, Step, StepKey, StepRecord, StepState, Watch,
 };
 pub use schema::migrations;
 pub use sea_orm_migration::MigrationTrait;
-pub use subscription::Subscription;
+pub use subscription::{Hearing, Subscription};
 pub use tables::TableSize;
 pub use uow::Uow;
 pub use view::{Snapshot, View};

@@ -139,7 +139,7 @@ impl LocalLog {
         // Both reads from one snapshot, so that the events are of the incarnation that is answered with them.
         let snapshot = Snapshot::begin(&self.db).await?;
         let head = event_log_head::Entity::find_by_id(1)
-            .one(snapshot.connection())
+            .one(snapshot.connection()?)
             .await
             .map_err(fail)?;
         let head = self.present(head)?;
@@ -154,7 +154,7 @@ impl LocalLog {
             .filter(event_log::Column::Position.gt(after))
             .order_by_asc(event_log::Column::Position)
             .limit(limit)
-            .all(snapshot.connection())
+            .all(snapshot.connection()?)
             .await
             .map_err(fail)?;
         let events = rows.into_iter().map(|row| self.envelope(row)).collect();

@@ -14,6 +14,7 @@ use std::{
 
 use futures_util::FutureExt;
 use sea_orm::{ActiveValue::Set, ColumnTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, sea_query::OnConflict};
+use strangler::tape::Deck;
 use uuid::Uuid;
 
 use crate::{
@@ -26,10 +27,13 @@ use crate::{
 };
 
 mod aside;
+mod heard;
 mod report;
 
 use aside::is_away;
 pub(crate) use aside::promote;
+use heard::Heard;
+pub use heard::Hearing;
 use report::REPORT;
 
 /// So many events are handled quickly enough for others to wait for.
@@ -52,6 +56,7 @@ pub struct Subscription {
     stride: AtomicU32,
     turn: Turn,
     retry: Retry,
+    deck: Deck,
 }
 
 /// Where the subscription stands.
@@ -87,6 +92,7 @@ impl Subscription {
             stride: AtomicU32::new(100),
             turn: Turn::always(),
             retry: Retry::default(),
+            deck: Deck::default(),
         }
     }
 
@@ -107,6 +113,17 @@ impl Subscription {
     pub fn with_retry(mut self, retry: Retry) -> Self {
         self.retry = retry;
         self
+    }
+
+    /// What its handler does is recorded where `deck` wants it.
+    pub fn with_deck(mut self, deck: Deck) -> Self {
+        self.deck = deck;
+        self
+    }
+
+    /// Its handler, to be asked what it would do.
+    pub fn hearing(&self) -> Hearing {
+        Hearing::new(&self.name, self.db.clone(), self.handler.clone())
     }
 
     /// Its name.
@@ -287,8 +304,9 @@ impl Subscription {
         if at != Some(cursor) {
             return Ok(Outcome::Overtaken);
         }
-        let blocked = self.blocked(uow.connection(), events).await?;
+        let blocked = self.blocked(uow.connection()?, events).await?;
         let (began, mut done, mut behind) = (Instant::now(), events.len(), Vec::new());
+        let mut heard = Heard::default();
         for (index, event) in events
             .iter()
             .enumerate()
@@ -296,7 +314,9 @@ impl Subscription {
         {
             if blocked.contains(&event.subject) {
                 behind.push(event);
-            } else if let Err(cause) = self.handle(&mut uow, event).await {
+            } else if let Err(cause) = self.handle(&mut uow, event, &mut heard).await {
+                // One that is not the first is handled again before it is said to have failed.
+                heard.failed((index == 0).then_some(&cause));
                 return Ok(Outcome::Failed(index, cause));
             }
             // A single step, which nobody repeats, does what it can.
@@ -307,10 +327,11 @@ impl Subscription {
         }
         self.stride.store(stride(done), Ordering::Relaxed);
         let events = &events[..done];
-        self.queue(uow.connection(), behind).await?;
+        self.queue(uow.connection()?, behind).await?;
         let position = events.last().map_or(cursor.position, |event| event.position);
-        self.move_to(uow.connection(), position).await?;
+        self.move_to(uow.connection()?, position).await?;
         uow.commit().await?;
+        heard.committed();
         Ok(Outcome::Applied(events.len()))
     }
 
@@ -337,7 +358,7 @@ impl Subscription {
         let uow = Uow::new(self.db.clone(), tx, String::new(), by);
         let row = subscriptions::Entity::find_by_id(self.name.clone())
             .lock_exclusive()
-            .one(uow.connection())
+            .one(uow.connection()?)
             .await;
         let row = row.map_err(|e| self.failed(&e))?;
         let cursor = row.map(|row| Cursor {
@@ -361,8 +382,9 @@ impl Subscription {
     }
 
     /// One event is one unit of work as far as its handler can see: what it left is written before the next one begins.
-    async fn handle(&self, uow: &mut Uow, event: &Envelope) -> Result<(), HandlerError> {
+    async fn handle(&self, uow: &mut Uow, event: &Envelope, heard: &mut Heard) -> Result<(), HandlerError> {
         uow.follow(&event.traceparent);
+        uow.record(heard.begin(&self.deck, &self.name, event));
         // A handler that panics must not end the worker: it is a failing handler like any other.
         match AssertUnwindSafe(self.handler.handle(uow, event)).catch_unwind().await {
             Ok(result) => result?,
@@ -374,7 +396,11 @@ impl Subscription {
                 return Err(HandlerError::failed(format_args!("it panicked: {said}")));
             }
         }
-        Ok(uow.flush().await?)
+        uow.flush().await?;
+        if let Some(taped) = uow.taped.take() {
+            taped.committed();
+        }
+        Ok(())
     }
 
     fn handler_failed(&self, event: &Envelope, cause: &HandlerError) -> String {

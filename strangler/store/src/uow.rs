@@ -1,12 +1,14 @@
 //! The unit of work: what a command, a saga step and an event handler all are.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter,
     QuerySelect, QueryTrait, Statement,
 };
 use serde_json::Value;
-use strangler::{BoxFuture, Event};
+use strangler::{BoxFuture, Event, tape::Tape};
 use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::{
@@ -15,6 +17,7 @@ use crate::{
     entity::{event_log, outbox, snapshots},
     envelope::stream,
     error::Sort,
+    taped::Taped,
     writer::{News, Row, Tx},
 };
 
@@ -26,7 +29,10 @@ use crate::{
 /// [`find`](Self::find), which asks the database.
 pub struct Uow {
     db: Db,
-    tx: Tx,
+    /// Not there where it is only done again, from a recording.
+    tx: Option<Tx>,
+    /// Where it is recorded, or done again.
+    pub(crate) taped: Option<Taped>,
     now: DateTime<Utc>,
     traceparent: String,
     by: Option<String>,
@@ -75,7 +81,8 @@ impl Uow {
         let (saves, puts, events) = (Vec::new(), Vec::new(), Vec::new());
         Self {
             db,
-            tx,
+            tx: Some(tx),
+            taped: None,
             now,
             traceparent,
             by,
@@ -88,6 +95,32 @@ impl Uow {
             read: false,
             failed: None,
         }
+    }
+
+    /// One that is only done again: there is no transaction, and what it reads was recorded.
+    pub(crate) async fn replayed(db: Db, tape: Arc<Tape>, traceparent: String, by: Option<String>) -> Self {
+        let (taped, now) = Taped::replaying(tape, db.now()).await;
+        Self {
+            db,
+            tx: None,
+            taped: Some(taped),
+            now,
+            traceparent,
+            by,
+            saves: Vec::new(),
+            puts: Vec::new(),
+            events: Vec::new(),
+            news: News::default(),
+            answers: false,
+            wrote: false,
+            read: false,
+            failed: None,
+        }
+    }
+
+    /// From here on it is recorded on `tape`, if there is one.
+    pub(crate) fn record(&mut self, tape: Option<Arc<Tape>>) {
+        self.taped = tape.and_then(|tape| Taped::recording(tape, self.now));
     }
 
     /// A command's: its caller may answer that everything is as it should be, without a commit.
@@ -103,6 +136,14 @@ impl Uow {
 
     /// A new id (UUID v7) of the time of this unit of work.
     pub fn new_id(&mut self) -> Uuid {
+        match &self.taped {
+            Some(taped) => taped.id(|| self.draw_id()),
+            None => self.draw_id(),
+        }
+    }
+
+    /// An id that nobody sees but the event it is of.
+    fn draw_id(&self) -> Uuid {
         let seconds = u64::try_from(self.now.timestamp()).unwrap_or_default();
         Uuid::new_v7(Timestamp::from_unix(
             NoContext,
@@ -138,12 +179,22 @@ impl Uow {
     pub async fn find<Q: Query>(&mut self, query: Q) -> Result<Q::Answer, StoreError> {
         let doing = || format!("asking {}", Q::NAME);
         self.usable()?;
+        if let Some(replay) = self.replay()
+            && let Some(answer) = replay.query(Q::NAME, &query).await
+        {
+            return Ok(answer);
+        }
         if Q::ANSWERS {
             self.settle(None, doing).await?;
         }
         self.read = true;
-        let answer = query.run(&self.tx).await;
-        self.check(answer, doing)
+        let question = self.taped.as_ref().and_then(|taped| taped.question(&query));
+        let answer = query.run(self.connection()?).await;
+        let answer = self.check(answer, doing)?;
+        if let Some(taped) = &self.taped {
+            taped.note_query(Q::NAME, question, &answer);
+        }
+        Ok(answer)
     }
 
     /// Leaves the aggregate to be written: inserted when its version is 1, else updated where the stored version is one
@@ -159,6 +210,9 @@ impl Uow {
                 format_args!("saving {kind} {id}"),
                 format_args!("{version} is no version; the first is 1"),
             );
+        }
+        if let Some(taped) = &self.taped {
+            taped.save(kind, id, version, &state);
         }
         let row = aggregate.to_model().reset_all();
         let head = if version == 1 {
@@ -180,6 +234,12 @@ impl Uow {
 
     /// Leaves a change to other rows to be made. Changes are made in the order they were left, after the aggregates.
     pub fn put<W: Write>(&mut self, write: W) {
+        if let Some(taped) = &self.taped {
+            taped.put(W::NAME, &write);
+            if taped.replays() {
+                return;
+            }
+        }
         self.puts.push(Put {
             name: W::NAME,
             run: Box::new(move |tx| Box::pin(write.run(tx))),
@@ -195,8 +255,14 @@ impl Uow {
             Ok(data) => data,
             Err(error) => return self.fail(format_args!("emitting {event_type}"), error),
         };
+        if let Some(taped) = &self.taped {
+            taped.emit(event_type, subject, version, &data);
+            if taped.replays() {
+                return;
+            }
+        }
         let row = outbox::ActiveModel {
-            event_id: Set(self.new_id()),
+            event_id: Set(self.draw_id()),
             event_type: Set(event_type.to_owned()),
             dataversion: Set(i32::try_from(event.data_version()).unwrap_or(i32::MAX)),
             stream: Set(stream(event_type).to_owned()),
@@ -218,9 +284,23 @@ impl Uow {
     /// ([`StoreError::Unavailable`]) it may have taken effect, and the same command must be safe to repeat.
     pub async fn commit(mut self) -> Result<(), StoreError> {
         self.flush().await?;
-        let Self { db, tx, news, .. } = self;
-        let done = tx.commit_with(news).await;
-        done.map_err(|e| db.place().error("committing", &e))
+        let Self {
+            db, tx, taped, news, ..
+        } = self;
+        let done = match tx {
+            Some(tx) => tx
+                .commit_with(news)
+                .await
+                .map_err(|e| db.place().error("committing", &e)),
+            None => Ok(()),
+        };
+        if let Some(taped) = taped {
+            match &done {
+                Ok(()) => taped.committed(),
+                Err(error) => taped.failed(error),
+            }
+        }
+        done
     }
 
     /// Writes everything that was left, without committing. For tests that must act between an outbox id being drawn and
@@ -232,6 +312,9 @@ impl Uow {
     pub async fn flush(&mut self) -> Result<(), StoreError> {
         self.usable()?;
         let mut saves = std::mem::take(&mut self.saves);
+        if self.replay().is_some() {
+            return Ok(());
+        }
         // Locks are taken in this order by everybody.
         saves.sort_by(|a, b| (a.kind, a.id, a.version).cmp(&(b.kind, b.id, b.version)));
         while !saves.is_empty() {
@@ -243,7 +326,7 @@ impl Uow {
         }
         for Put { name, run } in std::mem::take(&mut self.puts) {
             self.wrote = true;
-            let done = run(&self.tx).await;
+            let done = run(self.connection()?).await;
             self.check(done, || format!("writing {name}"))?;
         }
         // The rows above are locked by now: only then an outbox id is drawn, so ids follow the order of versions.
@@ -270,29 +353,35 @@ impl Uow {
                 select
             }
         };
+        if let Some(replay) = self.replay() {
+            return Ok(replay.row(A::KIND, id).await);
+        }
         self.settle(Some((A::KIND, id)), doing).await?;
         self.read = true;
-        let row = select().one(&self.tx).await;
+        let row = select().one(self.connection()?).await;
         let mut row = self.check(row, doing)?;
         if row.is_none() && lock == Lock::Row && self.db.engine() == Engine::Postgres {
             // There is no row to lock, so its name is locked. Whoever held it may have made the row: look again.
             let name = format!("{}/{}/{id}", self.db.schema(), A::KIND);
             let wait = Statement::from_sql_and_values(
-                self.tx.get_database_backend(),
+                self.connection()?.get_database_backend(),
                 "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))",
                 [name.into()],
             );
-            let waited = self.tx.execute_raw(wait).await;
+            let waited = self.connection()?.execute_raw(wait).await;
             self.check(waited, doing)?;
-            let again = select().one(&self.tx).await;
+            let again = select().one(self.connection()?).await;
             row = self.check(again, doing)?;
         }
-        match row {
-            Some(model) => A::from_model(model)
-                .map(Some)
-                .map_err(|e| self.db.place().locate(doing(), e)),
-            None => Ok(None),
+        let found = row.map(A::from_model).transpose();
+        let found = found.map_err(|e| self.db.place().locate(doing(), e));
+        if let Some(taped) = &self.taped {
+            match &found {
+                Ok(found) => taped.note_row(A::KIND, id, found.as_ref()),
+                Err(error) => taped.failed(error),
+            }
         }
+        found
     }
 
     /// Writes these, and that they were, in one trip.
@@ -317,7 +406,7 @@ impl Uow {
             sent.push(Change::new(save.head, history, 1).build(self.db.engine()));
         }
         let Sent { statement, rows } = Sent::join(sent);
-        let done = self.tx.execute_raw(statement).await;
+        let done = self.connection()?.execute_raw(statement).await;
         if self.check(done, doing)?.rows_affected() != rows {
             return Err(self.conflict(doing(), "the version before that is not the newest any more"));
         }
@@ -327,7 +416,7 @@ impl Uow {
     async fn publish(&mut self, event: outbox::ActiveModel) -> Result<(), StoreError> {
         let doing = || format!("emitting {}", event.event_type.as_ref());
         let done = outbox::Entity::insert(event.clone())
-            .exec_without_returning(&self.tx)
+            .exec_without_returning(self.connection()?)
             .await;
         self.check(done, doing)?;
         // The same version may have been relayed already. Asked after the insert, which waits for a relay that is just
@@ -340,13 +429,11 @@ impl Uow {
             .select_only()
             .column(event_log::Column::Position)
             .filter(same);
-        let relayed = relayed.into_tuple::<i64>().one(&self.tx).await;
+        let relayed = relayed.into_tuple::<i64>().one(self.connection()?).await;
         if self.check(relayed, doing)?.is_some() {
             let version = event.aggregateversion.as_ref();
             let cause = format!("version {version} of {} has an event already", event.subject.as_ref());
-            let error = self.db.place().make(Sort::Conflict, doing(), cause);
-            self.failed = Some(error.clone());
-            return Err(error);
+            return Err(self.conflict(doing(), cause));
         }
         self.news.emitted = true;
         Ok(())
@@ -361,14 +448,22 @@ impl Uow {
     ) -> Result<T, StoreError> {
         result.map_err(|error| {
             let error = self.db.place().error(doing(), &error);
-            self.failed.get_or_insert_with(|| error.clone());
-            error
+            self.has_failed(error)
         })
+    }
+
+    /// It cannot be committed any more.
+    fn has_failed(&mut self, error: StoreError) -> StoreError {
+        if let Some(taped) = &self.taped {
+            taped.failed(&error);
+        }
+        self.failed.get_or_insert_with(|| error.clone());
+        error
     }
 
     fn fail(&mut self, doing: impl std::fmt::Display, cause: impl std::fmt::Display) {
         let error = self.db.place().make(Sort::Other, doing, cause);
-        self.failed.get_or_insert(error);
+        drop(self.has_failed(error));
     }
 
     /// What follows is caused by this event: its trace goes on in whatever is emitted.
@@ -394,18 +489,34 @@ impl Uow {
     /// Somebody else changed what this decision is about: it cannot be committed any more.
     pub(crate) fn conflict(&mut self, doing: impl std::fmt::Display, cause: impl std::fmt::Display) -> StoreError {
         let error = self.db.place().make(Sort::Conflict, doing, cause);
-        self.failed.get_or_insert_with(|| error.clone());
-        error
+        self.has_failed(error)
     }
 
-    pub(crate) fn connection(&self) -> &Tx {
-        &self.tx
+    /// The transaction.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] where there is none, because it is only done again: whoever asks for it cannot be.
+    pub(crate) fn connection(&self) -> Result<&Tx, StoreError> {
+        self.tx.as_ref().ok_or_else(|| {
+            if let Some(taped) = &self.taped {
+                taped.miss("database");
+            }
+            let cause = "it is only done again from a recording, and asks for more than is recorded";
+            self.db.place().refused("asking the database", cause)
+        })
+    }
+
+    /// What answers instead of the database, where it is only done again.
+    pub(crate) fn replay(&self) -> Option<&Taped> {
+        self.taped.as_ref().filter(|taped| taped.replays())
     }
 
     /// This row is being written: whoever reads it next, and might answer without a commit, waits until it is committed.
     pub(crate) fn writes(&mut self, row: Row) {
         self.wrote = true;
-        self.tx.touch(row);
+        if let Some(tx) = &mut self.tx {
+            tx.touch(row);
+        }
     }
 
     /// Refuses what comes after a failure.
@@ -418,13 +529,17 @@ impl Uow {
     pub(crate) async fn settle(&mut self, row: Option<Row>, doing: impl Fn() -> String) -> Result<(), StoreError> {
         self.usable()?;
         // Who has written something commits it, or gives up what it decided. Neither tells anything too early.
-        if !self.answers || self.wrote || !self.tx.is_uncertain(row) {
+        let uncertain = self.tx.as_ref().is_some_and(|tx| tx.is_uncertain(row));
+        if !self.answers || self.wrote || !uncertain {
             return Ok(());
         }
         // Should this be dropped while it waits, there is no transaction to go on with.
         let place = self.db.place();
         self.failed = Some(place.make(Sort::Other, doing(), "it was given up while it waited for others"));
-        let settled = self.tx.settle().await;
+        let settled = match &mut self.tx {
+            Some(tx) => tx.settle().await,
+            None => Ok(false),
+        };
         self.failed = None;
         match settled {
             Ok(false) => Ok(()),

@@ -1,5 +1,7 @@
 //! Reading for queries: outside of any unit of work, without locks.
 
+use std::fmt;
+
 use chrono::{DateTime, Utc};
 use sea_orm::{
     AccessMode, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, ExecResult,
@@ -7,22 +9,23 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use crate::{Aggregate, Db, Engine, Query, StoreError, postgres};
+use crate::{Aggregate, Db, Engine, Query, StoreError, postgres, taped::Taped};
 
 /// Reads with one statement at a time, each of which sees what is committed when it runs.
-#[derive(Debug)]
 pub struct View<'a> {
     db: &'a Db,
+    taped: Option<Taped>,
 }
 
 impl<'a> View<'a> {
-    pub(crate) fn new(db: &'a Db) -> Self {
-        Self { db }
+    pub(crate) fn new(db: &'a Db, taped: Option<Taped>) -> Self {
+        Self { db, taped }
     }
 
     /// The time now, by the clock that units of work have theirs from; microseconds, UTC.
     pub fn now(&self) -> DateTime<Utc> {
-        self.db.now()
+        let now = self.db.now();
+        self.taped.as_ref().map_or(now, |taped| taped.now(now))
     }
 
     /// The aggregate with this id, if there is one.
@@ -30,7 +33,7 @@ impl<'a> View<'a> {
     /// # Errors
     /// The database's, or [`StoreError::Corrupt`] for a row that cannot be understood.
     pub async fn load<A: Aggregate>(&self, id: Uuid) -> Result<Option<A>, StoreError> {
-        read(self.db, &Reader { db: self.db }, id).await
+        read((self.db, self.taped.as_ref()), &Reader { db: self.db }, id).await
     }
 
     /// Asks `query`.
@@ -38,8 +41,7 @@ impl<'a> View<'a> {
     /// # Errors
     /// The database's.
     pub async fn find<Q: Query>(&self, query: Q) -> Result<Q::Answer, StoreError> {
-        let answer = query.run(&Reader { db: self.db }).await;
-        answer.map_err(|e| self.db.place().error(format_args!("asking {}", Q::NAME), &e))
+        ask((self.db, self.taped.as_ref()), &Reader { db: self.db }, query).await
     }
 
     /// Reads that all see the same state.
@@ -47,14 +49,33 @@ impl<'a> View<'a> {
     /// # Errors
     /// The database's.
     pub async fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        Snapshot::begin(self.db).await
+        match self.taped.as_ref().filter(|taped| taped.replays()) {
+            Some(_) => Ok(Snapshot {
+                db: self.db.clone(),
+                tx: None,
+                taped: self.taped.clone(),
+            }),
+            None => {
+                let begun = Snapshot::begin(self.db).await.inspect_err(|error| {
+                    if let Some(taped) = &self.taped {
+                        taped.failed(error);
+                    }
+                });
+                begun.map(|snapshot| Snapshot {
+                    taped: self.taped.clone(),
+                    ..snapshot
+                })
+            }
+        }
     }
 }
 
 /// Several reads of one state of the schema. Keep it short: old row versions are kept as long as it lives.
 pub struct Snapshot {
     db: Db,
-    tx: DatabaseTransaction,
+    /// Not there where a unit of work is only done again, from a recording.
+    tx: Option<DatabaseTransaction>,
+    pub(crate) taped: Option<Taped>,
 }
 
 impl Snapshot {
@@ -69,7 +90,11 @@ impl Snapshot {
             }
         };
         let tx = tx.map_err(|e| db.place().error("beginning to read", &e))?;
-        Ok(Self { db: db.clone(), tx })
+        Ok(Self {
+            db: db.clone(),
+            tx: Some(tx),
+            taped: None,
+        })
     }
 
     /// The aggregate with this id, if there was one.
@@ -77,7 +102,11 @@ impl Snapshot {
     /// # Errors
     /// As [`View::load`].
     pub async fn load<A: Aggregate>(&self, id: Uuid) -> Result<Option<A>, StoreError> {
-        read(&self.db, &self.tx, id).await
+        let on = (&self.db, self.taped.as_ref());
+        match &self.tx {
+            Some(tx) => read(on, tx, id).await,
+            None => read(on, &Reader { db: &self.db }, id).await,
+        }
     }
 
     /// Asks `query`.
@@ -85,23 +114,77 @@ impl Snapshot {
     /// # Errors
     /// The database's.
     pub async fn find<Q: Query>(&self, query: Q) -> Result<Q::Answer, StoreError> {
-        let answer = query.run(&self.tx).await;
-        answer.map_err(|e| self.db.place().error(format_args!("asking {}", Q::NAME), &e))
+        let on = (&self.db, self.taped.as_ref());
+        match &self.tx {
+            Some(tx) => ask(on, tx, query).await,
+            None => ask(on, &Reader { db: &self.db }, query).await,
+        }
     }
 
-    pub(crate) fn connection(&self) -> &DatabaseTransaction {
-        &self.tx
+    /// The transaction.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] where there is none: see [`Uow::connection`](crate::Uow).
+    pub(crate) fn connection(&self) -> Result<&DatabaseTransaction, StoreError> {
+        self.tx.as_ref().ok_or_else(|| {
+            if let Some(taped) = &self.taped {
+                taped.miss("database");
+            }
+            let cause = "it is only done again from a recording, and asks for more than is recorded";
+            self.db.place().refused("asking the database", cause)
+        })
     }
 }
 
-async fn read<A: Aggregate>(db: &Db, connection: &impl ConnectionTrait, id: Uuid) -> Result<Option<A>, StoreError> {
+/// A schema, and the tape on which it is read, if any.
+type On<'a> = (&'a Db, Option<&'a Taped>);
+
+async fn read<A: Aggregate>(
+    (db, taped): On<'_>,
+    connection: &impl ConnectionTrait,
+    id: Uuid,
+) -> Result<Option<A>, StoreError> {
+    if let Some(replay) = taped.filter(|taped| taped.replays()) {
+        return Ok(replay.row(A::KIND, id).await);
+    }
     let doing = || format!("loading {} {id}", A::KIND);
     let row = A::Entity::find().filter(A::id_column().eq(id)).one(connection).await;
-    match row.map_err(|e| db.place().error(doing(), &e))? {
-        Some(model) => A::from_model(model)
-            .map(Some)
-            .map_err(|e| db.place().locate(doing(), e)),
-        None => Ok(None),
+    let found = row.map_err(|e| db.place().error(doing(), &e)).and_then(|row| {
+        let found = row.map(A::from_model).transpose();
+        found.map_err(|e| db.place().locate(doing(), e))
+    });
+    match (taped, &found) {
+        (Some(taped), Ok(found)) => taped.note_row(A::KIND, id, found.as_ref()),
+        (Some(taped), Err(error)) => taped.failed(error),
+        (None, _) => {}
+    }
+    found
+}
+
+async fn ask<Q: Query>(
+    (db, taped): On<'_>,
+    connection: &impl ConnectionTrait,
+    query: Q,
+) -> Result<Q::Answer, StoreError> {
+    if let Some(replay) = taped.filter(|taped| taped.replays())
+        && let Some(answer) = replay.query(Q::NAME, &query).await
+    {
+        return Ok(answer);
+    }
+    let question = taped.and_then(|taped| taped.question(&query));
+    let answer = query.run(connection).await;
+    let answer = answer.map_err(|e| db.place().error(format_args!("asking {}", Q::NAME), &e));
+    match (taped, &answer) {
+        (Some(taped), Ok(answer)) => taped.note_query(Q::NAME, question, answer),
+        (Some(taped), Err(error)) => taped.failed(error),
+        (None, _) => {}
+    }
+    answer
+}
+
+impl fmt::Debug for View<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("View").field("db", &self.db).finish_non_exhaustive()
     }
 }
 

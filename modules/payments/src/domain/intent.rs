@@ -21,7 +21,7 @@ pub enum IntentState {
 }
 
 /// A payment as the provider has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intent {
     /// How it stands.
     pub state: IntentState,
@@ -30,7 +30,7 @@ pub struct Intent {
 }
 
 /// Which payment, and how much it is for, so that an answer about something else is noticed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Charge {
     /// The key by which the provider knows a repeat.
     pub key: PaymentId,

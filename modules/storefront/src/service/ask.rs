@@ -117,7 +117,7 @@ impl StorefrontModule {
     pub(super) async fn gone(&self, cx: &Cx, id: ShowId) -> Option<Gone> {
         match self.announced(&asking(cx).within(A_MOMENT), id).await {
             Known::Over => Some(Gone::Cancelled),
-            Known::There(show) => (show.starts_at.utc() <= self.clock.now()).then_some(Gone::Begun),
+            Known::There(show) => (show.starts_at.utc() <= cx.now(&*self.clock)).then_some(Gone::Begun),
             Known::Nowhere | Known::Down => None,
         }
     }

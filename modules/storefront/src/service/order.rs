@@ -36,7 +36,9 @@ impl StorefrontModule {
         let facts = self.facts(cx, order.show).await;
         let show_cancelled = matches!(facts, Known::Over);
         let show = facts.there();
-        let begun = show.as_ref().is_some_and(|show| show.when.has_come(self.clock.now()));
+        let begun = show
+            .as_ref()
+            .is_some_and(|show| show.when.has_come(cx.now(&*self.clock)));
         let gone = show_cancelled || begun;
         let page = OrderPage {
             frame: Frame::new(),

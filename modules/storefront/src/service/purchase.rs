@@ -44,7 +44,7 @@ impl StorefrontModule {
         };
         let show = match self.facts(cx, hold.show).await {
             Known::Over => return self.not_sold(cx, id, Gone::Cancelled).await,
-            Known::There(show) if show.when.has_come(self.clock.now()) => {
+            Known::There(show) if show.when.has_come(cx.now(&*self.clock)) => {
                 return self.not_sold(cx, id, Gone::Begun).await;
             }
             known => known.there(),
@@ -56,7 +56,7 @@ impl StorefrontModule {
             seats: hold.seats,
             total: money(hold.total),
             until: LocalTime::new(end, show.as_ref().map(|show| show.when.zone())),
-            minutes: (end.utc() - self.clock.now()).num_minutes().max(0) + 1,
+            minutes: (end.utc() - cx.now(&*self.clock)).num_minutes().max(0) + 1,
             show,
             email: form.email,
             card: form.card,

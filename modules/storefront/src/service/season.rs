@@ -20,7 +20,7 @@ const LOOKS: usize = 4;
 
 impl StorefrontModule {
     pub(super) async fn season_page(&self, cx: &Cx, filter: SeasonFilter) -> Result<WebPage, StorefrontError> {
-        let (filter, asked) = Filter::read(filter, self.clock.now());
+        let (filter, asked) = Filter::read(filter, cx.now(&*self.clock));
         let found = match filter.mistakes.is_empty() {
             true => self.find(cx, asked).await,
             false => Some((Vec::new(), None)),

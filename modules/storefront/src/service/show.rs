@@ -76,7 +76,9 @@ impl StorefrontModule {
             Known::There(facts) => Some(facts),
             Known::Down => None,
         };
-        let begun = show.as_ref().is_some_and(|show| show.when.has_come(self.clock.now()));
+        let begun = show
+            .as_ref()
+            .is_some_and(|show| show.when.has_come(cx.now(&*self.clock)));
         let seats = match seats {
             Known::Over => return cancelled(),
             _ if begun => Seats::Begun,
@@ -100,7 +102,7 @@ impl StorefrontModule {
             held: until(mine.as_ref().filter(|_| !begun), show.as_ref()),
             show,
             seats,
-            order: order.unwrap_or_else(|| self.new_order()),
+            order: order.unwrap_or_else(|| self.new_order(cx)),
             alert: said.alert,
         };
         pages::show(code, &page)
@@ -143,7 +145,7 @@ impl StorefrontModule {
         if strange {
             return again(StorefrontError::Mistake, NO_SEAT.to_owned(), &[], choice.order).await;
         }
-        let mut order = choice.order.unwrap_or_else(|| self.new_order());
+        let mut order = choice.order.unwrap_or_else(|| self.new_order(cx));
         for _ in 0..DRAWS {
             match self
                 .shop
@@ -160,9 +162,9 @@ impl StorefrontModule {
                 // Other seats than last time.
                 Err(Failure::Module(SeatingError::OtherHold { .. })) => {
                     self.give_back(cx, order).await;
-                    order = self.new_order();
+                    order = self.new_order(cx);
                 }
-                Err(Failure::Module(SeatingError::HoldOver { .. })) => order = self.new_order(),
+                Err(Failure::Module(SeatingError::HoldOver { .. })) => order = self.new_order(cx),
                 Err(Failure::Module(SeatingError::SeatsTaken { seats: gone })) => {
                     let names: Vec<_> = gone.iter().map(seat_in_words).collect();
                     let alert = format!(

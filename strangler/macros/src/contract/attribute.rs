@@ -16,6 +16,7 @@ pub struct Wire {
     pub auth: Option<Auth>,
     pub etag: Option<Ident>,
     pub next: Option<Ident>,
+    pub uncaptured: Option<LitStr>,
 }
 
 impl Wire {
@@ -26,7 +27,7 @@ impl Wire {
         } else {
             mistakes.keep(attribute.parse_args_with(Punctuated::parse_terminated))?
         };
-        let (mut route, mut auth, mut etag, mut next) = (None, None, None, None);
+        let (mut route, mut auth, mut etag, mut next, mut uncaptured) = (None, None, None, None, None);
         for Entry { key, value } in entries {
             let name = key.to_string();
             let seen = if let Some(method) = Method::ALL.into_iter().find(|m| m.key() == name) {
@@ -36,11 +37,14 @@ impl Wire {
                     "auth" => auth.replace(value).is_some(),
                     "etag" => etag.replace(value).is_some(),
                     "next" => next.replace(value).is_some(),
+                    "uncaptured" => uncaptured.replace((key.clone(), value)).is_some(),
                     _ => {
                         let methods = Method::ALL.map(|m| format!("`{}`", m.key())).join(", ");
                         mistakes.at(
                             &key,
-                            format!("`{name}` is not known here; there are {methods}, `auth`, `etag`, `next`"),
+                            format!(
+                                "`{name}` is not known here; there are {methods}, `auth`, `etag`, `next`, `uncaptured`"
+                            ),
                         );
                         false
                     }
@@ -59,6 +63,7 @@ impl Wire {
         let auth = auth.and_then(|value| read_auth(&value, mistakes));
         let etag = etag.and_then(|value| field("etag", &value, mistakes));
         let next = next.and_then(|value| field("next", &value, mistakes));
+        let uncaptured = uncaptured.and_then(|(key, value)| read_effect(kind, &key, &value, mistakes));
         let Some((method, key, value)) = route else {
             let example = if kind == Kind::Query {
                 "get = \"/…\""
@@ -90,6 +95,7 @@ impl Wire {
             auth,
             etag,
             next,
+            uncaptured,
         })
     }
 
@@ -113,6 +119,24 @@ impl Wire {
             mistakes.at(field, "only a query has a next page: leave out `next`");
         }
     }
+}
+
+fn read_effect(kind: Kind, key: &Ident, value: &Expr, mistakes: &mut Mistakes) -> Option<LitStr> {
+    if kind == Kind::Query {
+        mistakes.at(
+            key,
+            "a query changes nothing, so there is nothing to capture: leave out `uncaptured`",
+        );
+        return None;
+    }
+    let effect = text(value).filter(|effect| !effect.value().trim().is_empty());
+    if effect.is_none() {
+        mistakes.at(
+            value,
+            "say in words which effect cannot be captured: write `uncaptured = \"prints on the box office's printer\"`",
+        );
+    }
+    effect
 }
 
 fn read_auth(value: &Expr, mistakes: &mut Mistakes) -> Option<Auth> {

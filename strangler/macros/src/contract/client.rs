@@ -80,17 +80,23 @@ fn ask(contract: &Contract, operation: &Operation) -> TokenStream {
     }
 }
 
-fn method(contract: &Contract, operation: &Operation) -> TokenStream {
-    let (head, ask, constant) = (operation.head(), operation.ask(), contract.constant());
-    let (cx, names) = (&operation.cx.0, operation.names());
+/// How an answer is read.
+pub fn read(contract: &Contract, operation: &Operation) -> TokenStream {
+    let constant = contract.constant();
     let (ok, error) = (at(&operation.ok), at(&operation.error));
-    let read = match operation.answer {
+    match operation.answer {
         Answer::Value(_) => quote_spanned!(ok=> into_value()),
         Answer::Put(_) => quote_spanned!(ok=> into_put()),
         Answer::Done => quote_spanned!(error=> into_done()),
         Answer::Accepted(_) => quote_spanned!(ok=> into_accepted(&#constant)),
         Answer::Page => quote_spanned!(error=> into_page()),
-    };
+    }
+}
+
+fn method(contract: &Contract, operation: &Operation) -> TokenStream {
+    let (head, ask) = (operation.head(), operation.ask());
+    let (cx, names) = (&operation.cx.0, operation.names());
+    let read = read(contract, operation);
     quote! {
         #head {
             ::std::boxed::Box::pin(async move {

@@ -57,6 +57,20 @@ fn describe(module: &str, operation: &Operation) -> TokenStream {
     let doc = doc_text(attributes, "\n");
     let kind = kind(operation.kind);
     let method = Ident::new(&operation.method.key().to_uppercase(), proc_macro2::Span::call_site());
+    let mut headers: Vec<_> = operation
+        .arguments
+        .iter()
+        .filter_map(|argument| match &argument.place {
+            Place::Header(name, _) => Some(name.value()),
+            Place::Cookie(..) => Some("cookie".to_owned()),
+            Place::Path(_) | Place::Query | Place::Body | Place::Form => None,
+        })
+        .collect();
+    headers.dedup();
+    let uncaptured = match &operation.uncaptured {
+        Some(effect) => quote!(::std::option::Option::Some(#effect)),
+        None => quote!(::std::option::Option::None),
+    };
     let auth = match &operation.auth {
         Auth::Public => quote!(Public),
         Auth::SignedIn => quote!(SignedIn),
@@ -91,6 +105,8 @@ fn describe(module: &str, operation: &Operation) -> TokenStream {
             method: ::strangler::__rt::Method::#method,
             path: #path,
             auth: ::strangler::Auth::#auth,
+            headers: &[#(#headers),*],
+            uncaptured: #uncaptured,
             doc: #doc,
             input_marks: || ::strangler::__rt::Marks::default() #(#inputs)*,
             answer_marks: || #answer,

@@ -32,6 +32,8 @@ pub struct Operation {
     pub auth: Auth,
     pub etag: Option<Ident>,
     pub next: Option<Ident>,
+    /// An effect that nobody can capture.
+    pub uncaptured: Option<LitStr>,
     /// The context's name and the type it points to, as the author wrote them.
     pub cx: (Ident, Type),
     pub arguments: Vec<Argument>,

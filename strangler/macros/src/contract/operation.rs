@@ -67,6 +67,7 @@ pub fn read(index: usize, item: TraitItemFn, mistakes: &mut Mistakes) -> Option<
         auth,
         etag,
         next,
+        uncaptured,
     } = wire;
     Some(Operation {
         index,
@@ -78,6 +79,7 @@ pub fn read(index: usize, item: TraitItemFn, mistakes: &mut Mistakes) -> Option<
         auth: auth?,
         etag,
         next,
+        uncaptured,
         cx: cx?,
         arguments,
         ok,

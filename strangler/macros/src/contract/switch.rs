@@ -4,6 +4,7 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 
 use super::{
+    client::read,
     model::{Answer, Argument, Contract, Kind, Operation},
     types::at,
 };
@@ -56,31 +57,26 @@ fn method(contract: &Contract, operation: &Operation) -> TokenStream {
     let [way, answer, fault, spare, fallback] = ["way", "answer", "fault", "spare", "fallback"].map(local);
     // With `names` moved into it; it stands in branches of which one is taken.
     let call = quote!(#callers::#ident(&*self.local, #cx, #(#names),*));
-    let (local_ways, shadow, place, compared) = match kind {
-        // A command is never run twice: in the shadow stage it is as local as ever, and in verify as remote.
-        Kind::Command => (
-            quote!(::strangler::__rt::Way::Local | ::strangler::__rt::Way::Shadow),
-            quote!(),
-            quote!(),
-            quote!(),
-        ),
+    let (shadow, place, compared) = match kind {
+        Kind::Command => (recorded(contract, operation, &call), quote!(), quote!()),
         Kind::Query => {
             let (place, compared) = verify(contract, operation);
-            let local_ways = quote!(::strangler::__rt::Way::Local);
-            (local_ways, shadow(contract, operation, &call), place, compared)
+            (shadow(contract, operation, &call), place, compared)
         }
     };
     let copies = copies(operation);
     let again = local("cx");
+    let on_tape = on_tape(contract, operation);
     quote! {
         #head {
+            #on_tape
             if self.switch.is_local(#index) {
                 return #call;
             }
             let #way = self.switch.way(#index, #cx);
             ::std::boxed::Box::pin(async move {
                 match #way {
-                    #local_ways => #call.await,
+                    ::strangler::__rt::Way::Local => #call.await,
                     #shadow
                     ::strangler::__rt::Way::Remote { fallback: #fallback }
                     | ::strangler::__rt::Way::Verify { fallback: #fallback } => {
@@ -104,6 +100,74 @@ fn method(contract: &Contract, operation: &Operation) -> TokenStream {
     }
 }
 
+/// A call by a unit of work that is recorded, or done again. Who is called is on no tape of the caller's.
+fn on_tape(contract: &Contract, operation: &Operation) -> TokenStream {
+    let (callers, client, constant) = (&contract.ident, contract.item("Client"), contract.constant());
+    let Operation { ident, cx: (cx, _), .. } = operation;
+    let (ask, names, read) = (operation.ask(), operation.names(), read(contract, operation));
+    let [tape, asked, answer, line, own] = ["tape", "asked", "answer", "line", "own"].map(local);
+    let told = told(contract, operation, &quote!(&#answer));
+    quote! {
+        if let ::std::option::Option::Some(#tape) = ::strangler::Cx::tape(#cx) {
+            return ::std::boxed::Box::pin(async move {
+                let #asked = #client::#ask(#(&#names),*)?;
+                match #tape.dial(&#constant, &#asked).await {
+                    ::strangler::__rt::Dialled::Answered(#answer) => #answer.#read,
+                    ::strangler::__rt::Dialled::Live(#line) => {
+                        let #own = ::strangler::Cx::untaped(#cx);
+                        let #answer = #callers::#ident(self, &#own, #(#names),*).await;
+                        #line.heard(#told);
+                        #answer
+                    }
+                }
+            });
+        }
+    }
+}
+
+/// What the caller is told, as it looks on the wire.
+fn told(contract: &Contract, operation: &Operation, answer: &TokenStream) -> TokenStream {
+    let (constant, ok) = (contract.constant(), at(&operation.ok));
+    match operation.answer {
+        Answer::Value(_) => quote_spanned!(ok=> ::strangler::__rt::seen(#answer)),
+        Answer::Put(_) => quote_spanned!(ok=> ::strangler::__rt::seen_put(#answer)),
+        Answer::Done => quote_spanned!(ok=> ::strangler::__rt::seen_done(#answer)),
+        Answer::Accepted(_) => quote_spanned!(ok=> ::strangler::__rt::seen_accepted(&#constant, #answer)),
+        Answer::Page => quote_spanned!(ok=> ::strangler::__rt::seen_page(#answer)),
+    }
+}
+
+/// The branch that records a command, when there is a place in the queue.
+fn recorded(contract: &Contract, operation: &Operation, call: &TokenStream) -> TokenStream {
+    let Operation {
+        index,
+        ident,
+        cx: (cx, _),
+        ..
+    } = operation;
+    let (callers, client, constant) = (&contract.ident, contract.item("Client"), contract.constant());
+    let (ask, names, copies) = (operation.ask(), operation.names(), copies(operation));
+    let [taping, asked, answer, own, seen] = ["taping", "asked", "answer", "own", "seen"].map(local);
+    let clone = quote_spanned!(at(&operation.ok)=> ::std::clone::Clone::clone(&#answer));
+    let told = told(contract, operation, &quote!(&#seen));
+    quote! {
+        ::strangler::__rt::Way::Shadow => {
+            let ::std::option::Option::Some(#taping) = self.switch.record(#index) else {
+                return #call.await;
+            };
+            let #asked = #copies;
+            let #own = #taping.cx(#cx);
+            let #answer = #callers::#ident(&*self.local, &#own, #(#names),*).await;
+            let #seen = #clone;
+            #taping.answered(#cx, &#constant, move || {
+                let (#(#names,)*) = #asked;
+                (#client::#ask(#(&#names),*), #told)
+            });
+            #answer
+        }
+    }
+}
+
 /// A tuple with a copy of every argument.
 fn copies(operation: &Operation) -> TokenStream {
     let copies = operation
@@ -111,14 +175,6 @@ fn copies(operation: &Operation) -> TokenStream {
         .iter()
         .map(|Argument { ident, ty, .. }| quote_spanned!(at(ty)=> ::std::clone::Clone::clone(&#ident)));
     quote!((#(#copies,)*))
-}
-
-/// How an answer looks on the wire.
-fn told(operation: &Operation, answer: &TokenStream) -> TokenStream {
-    match operation.answer {
-        Answer::Page => quote_spanned!(at(&operation.ok)=> ::strangler::__rt::seen_page(#answer)),
-        _ => quote_spanned!(at(&operation.ok)=> ::strangler::__rt::seen(#answer)),
-    }
 }
 
 /// The branch that has the other side compared, when there is a place in the queue.
@@ -132,7 +188,7 @@ fn shadow(contract: &Contract, operation: &Operation, call: &TokenStream) -> Tok
     );
     let [offer, asked, answer, seen] = ["offer", "asked", "answer", "seen"].map(local);
     let clone = quote_spanned!(at(&operation.ok)=> ::std::clone::Clone::clone(&#answer));
-    let told = told(operation, &quote!(&#seen));
+    let told = told(contract, operation, &quote!(&#seen));
     quote! {
         ::strangler::__rt::Way::Shadow => {
             let ::std::option::Option::Some(#offer) = self.switch.offer(#index) else {
@@ -161,7 +217,7 @@ fn verify(contract: &Contract, operation: &Operation) -> (TokenStream, TokenStre
     );
     let [way, offer, asked, answer, seen] = ["way", "offer", "asked", "answer", "seen"].map(local);
     let clone = quote_spanned!(at(&operation.ok)=> ::std::clone::Clone::clone(&#answer));
-    let told = told(operation, &quote!(&#seen));
+    let told = told(contract, operation, &quote!(&#seen));
     let place = quote! {
         let #offer = match #way {
             ::strangler::__rt::Way::Verify { .. } => self.switch.offer_verify(#index),

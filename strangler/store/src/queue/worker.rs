@@ -237,7 +237,7 @@ impl QueueWorker {
         let tx = self.db.begin_raw("beginning to carry out a command").await?;
         let by = Some(letters_of(&self.queue));
         let mut uow = Uow::new(self.db.clone(), tx, row.traceparent.clone(), by);
-        let found = table::lock(uow.connection(), row.id).await;
+        let found = table::lock(uow.connection()?, row.id).await;
         let found = uow.check(found, || format!("taking command {}", row.message_id))?;
         if !found.is_some_and(|found| is_ours(&found, row)) {
             return Err(Failed::Overtaken);

@@ -42,7 +42,7 @@ impl Sagas {
             .set(asked)
             .filter(sagas::Column::Id.eq(id))
             .filter(sagas::Column::Status.eq(SagaStatus::Stuck.as_str()))
-            .exec(uow.connection())
+            .exec(uow.connection()?)
             .await;
         let stuck = uow
             .check(updated, || format!("asking for saga {id} to be resumed"))?
@@ -87,7 +87,7 @@ impl Sagas {
             .filter(sagas::Column::Status.is_in(active))
             .filter(sagas::Column::Worker.eq(worker))
             .into_tuple::<Uuid>()
-            .all(uow.connection())
+            .all(uow.connection()?)
             .await;
         let begun = uow.check(begun, doing)?;
         if begun.is_empty() {
@@ -107,7 +107,7 @@ impl Sagas {
             .set(due)
             .filter(sagas::Column::Worker.eq(worker))
             .filter(sagas::Column::Id.is_in(begun.iter().copied()))
-            .exec(uow.connection())
+            .exec(uow.connection()?)
             .await;
         uow.check(updated, doing)?;
         uow.commit().await?;

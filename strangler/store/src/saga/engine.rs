@@ -9,11 +9,13 @@ use sea_orm::{
 use sea_orm_migration::sea_query::OnConflict;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
+use strangler::tape::Deck;
 use uuid::Uuid;
 
 use super::{
     Definition, Saga, SagaStatus, ShapeError, StepRecord,
     definition::Shape,
+    file::{self, SagaFile},
     machine::Sheet,
     row::{saga_steps, sagas},
     worker::NAME as WORKERS,
@@ -36,6 +38,7 @@ pub struct Sagas {
     pub(super) in_flight: usize,
     pub(super) step_timeout: Duration,
     pub(super) turn: Turn,
+    pub(super) deck: Deck,
 }
 
 /// What became of a request to cancel a saga.
@@ -73,6 +76,7 @@ impl Sagas {
             in_flight: 256,
             step_timeout: Duration::from_secs(30),
             turn: Turn::always(),
+            deck: Deck::default(),
         }
     }
 
@@ -93,6 +97,12 @@ impl Sagas {
     /// when the turn ended came to is still written down, and the other side goes on from there.
     pub fn with_turn(mut self, turn: Turn) -> Self {
         self.turn = turn;
+        self
+    }
+
+    /// Its steps are recorded where `deck` wants them.
+    pub fn with_deck(mut self, deck: Deck) -> Self {
+        self.deck = deck;
         self
     }
 
@@ -159,9 +169,12 @@ impl Sagas {
             watch.changed(uow, &saga).await?;
         }
         uow.usable()?;
+        if file::moves(uow, file::BEGIN, &saga, &[]) {
+            return Ok(());
+        }
         uow.writes((ROW, id));
         let done = sagas::Entity::insert(saga.to_model())
-            .exec_without_returning(uow.connection())
+            .exec_without_returning(uow.connection()?)
             .await;
         uow.check(done, doing)?;
         uow.wake_sagas(id);
@@ -252,14 +265,19 @@ impl Sagas {
     /// # Errors
     /// The database's.
     pub async fn look(&self, snapshot: &Snapshot, id: Uuid) -> Result<Option<(Saga, Vec<StepRecord>)>, StoreError> {
-        let row = sagas::Entity::find_by_id(id).one(snapshot.connection()).await;
-        let Some(row) = row.map_err(|e| self.failed(id, &e))? else {
-            return Ok(None);
+        let taped = snapshot.taped.as_ref();
+        let found = match file::recorded(taped, id).await {
+            Some(found) => found,
+            None => {
+                let found = self.look_up(snapshot.connection()?, id).await;
+                file::note(taped, id, &found);
+                found?
+            }
         };
-        let saga = Saga::from_model(row).map_err(|e| self.locate(id, e))?;
-        let mut steps = self.records(snapshot.connection(), id).await?;
-        steps.sort_by_key(|s| s.at);
-        Ok(Some((saga, steps)))
+        Ok(found.map(|SagaFile { saga, mut steps }| {
+            steps.sort_by_key(|s| s.at);
+            (saga, steps)
+        }))
     }
 
     /// Sagas of this status, the one that changed last first.
@@ -293,19 +311,24 @@ impl Sagas {
 
     /// A saga with its steps and its definition, to be changed.
     pub(super) async fn open(&self, uow: &mut Uow, id: Uuid) -> Result<Option<(Sheet, Arc<Shape>)>, StoreError> {
-        uow.settle(Some((ROW, id)), || format!("looking at saga {id}")).await?;
-        let row = sagas::Entity::find_by_id(id).one(uow.connection()).await;
-        let Some(row) = uow.check(row, || format!("looking at saga {id}"))? else {
+        let found = match file::recorded(uow.taped.as_ref(), id).await {
+            Some(found) => found,
+            None => {
+                uow.settle(Some((ROW, id)), || format!("looking at saga {id}")).await?;
+                let found = self.look_up(uow.connection()?, id).await;
+                file::note(uow.taped.as_ref(), id, &found);
+                found?
+            }
+        };
+        let Some(SagaFile { saga, steps }) = found else {
             return Ok(None);
         };
-        let saga = Saga::from_model(row).map_err(|e| self.locate(id, e))?;
         let Some(shape) = self.shapes.get(&saga.kind) else {
             let cause = format!("its kind, {}, is not registered", saga.kind);
             return Err(self.db.place().refused(format_args!("looking at saga {id}"), cause));
         };
         // Steps change together with the saga: if these are newer than it, its version does not match any more.
-        let records = self.records(uow.connection(), id).await?;
-        Ok(Some((Sheet::new(saga, records), shape.clone())))
+        Ok(Some((Sheet::new(saga, steps), shape.clone())))
     }
 
     /// Writes what was decided, if the saga still has the version that it was decided upon, and `newest`, if given, is the
@@ -330,6 +353,11 @@ impl Sagas {
         let id = before.id;
         let doing = || format!("moving saga {id}");
         uow.usable()?;
+        let steps: Vec<_> = sheet.touched.iter().map(|&i| &sheet.records[i]).collect();
+        if file::moves(uow, file::MOVE, &sheet.saga, &steps) {
+            sheet.touched.clear();
+            return Ok(true);
+        }
         uow.writes((ROW, id));
         let head = sagas::Entity::update_many()
             .set(sheet.saga.to_model())
@@ -341,7 +369,7 @@ impl Sagas {
         let rows = touched.len() as u64;
         let Sent { statement, rows } = if touched.is_empty() {
             Sent {
-                statement: uow.connection().get_database_backend().build(&head),
+                statement: uow.connection()?.get_database_backend().build(&head),
                 rows: 1,
             }
         } else {
@@ -354,7 +382,7 @@ impl Sagas {
                 .into_query();
             Change::new(Head::Update(head), steps, rows).build(self.db.engine())
         };
-        let written = uow.connection().execute_raw(statement).await;
+        let written = uow.connection()?.execute_raw(statement).await;
         Ok(uow.check(written, doing)?.rows_affected() == rows)
     }
 
@@ -365,6 +393,17 @@ impl Sagas {
         }
         let doing = format!("changing saga {}", before.id);
         Err(uow.conflict(doing, format!("it does not have version {} any more", before.version)))
+    }
+
+    /// A saga and its steps, as they are in the tables.
+    async fn look_up(&self, connection: &impl ConnectionTrait, id: Uuid) -> Result<Option<SagaFile>, StoreError> {
+        let row = sagas::Entity::find_by_id(id).one(connection).await;
+        let Some(row) = row.map_err(|e| self.failed(id, &e))? else {
+            return Ok(None);
+        };
+        let saga = Saga::from_model(row).map_err(|e| self.locate(id, e))?;
+        let steps = self.records(connection, id).await?;
+        Ok(Some(SagaFile { saga, steps }))
     }
 
     async fn records(&self, connection: &impl ConnectionTrait, id: Uuid) -> Result<Vec<StepRecord>, StoreError> {

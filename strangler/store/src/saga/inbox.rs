@@ -4,7 +4,8 @@ use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect,
     sea_query::OnConflict,
 };
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::{Deed, StepKey};
 use crate::{StoreError, Uow};
@@ -32,7 +33,8 @@ pub(crate) mod received {
 }
 
 /// What to do about a step that somebody asks for.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Receipt {
     /// A do, for the first time: do it, and leave the answer with [`Inbox::answer`].
     First,
@@ -46,6 +48,11 @@ pub enum Receipt {
     NeverHappened,
 }
 
+/// A step is received: as a query, whose answer says whether anything is noted.
+const RECEIVE: &str = "receive-step";
+/// What a step is answered with is noted.
+const ANSWER: &str = "answer-step";
+
 /// The steps of sagas that were asked for in this schema. Receiving a key locks it until the unit of work ends, and what
 /// is noted is committed together with the effects: so each step has its effect once, and none after its undo.
 #[derive(Debug)]
@@ -57,6 +64,20 @@ impl Inbox {
     /// # Errors
     /// The database's.
     pub async fn receive(uow: &mut Uow, key: &StepKey) -> Result<Receipt, StoreError> {
+        let question = json!({ "key": key.to_string() });
+        if let Some(replay) = uow.replay()
+            && let Some(receipt) = replay.query(RECEIVE, &question).await
+        {
+            return Ok(receipt);
+        }
+        let received = Self::look(uow, key).await?;
+        if let Some(taped) = &uow.taped {
+            taped.note_query(RECEIVE, taped.question(&question), &received);
+        }
+        Ok(received)
+    }
+
+    async fn look(uow: &mut Uow, key: &StepKey) -> Result<Receipt, StoreError> {
         // All steps of one saga are taken for one: they come one after another.
         let kept = ("strangler/inbox", key.saga);
         uow.settle(Some(kept), || format!("receiving {key}")).await?;
@@ -73,7 +94,7 @@ impl Inbox {
             .to_owned();
         let insert = received::Entity::insert(row.into_active_model().reset_all()).on_conflict(keep);
         // Whoever else inserts the same key at this moment is waited for by the database.
-        let inserted = insert.exec_without_returning(uow.connection()).await;
+        let inserted = insert.exec_without_returning(uow.connection()?).await;
         if uow.check(inserted, || format!("receiving {key}"))? == 1 {
             uow.writes(kept);
             return Ok(if undoing {
@@ -84,7 +105,7 @@ impl Inbox {
         }
         let row = received::Entity::find_by_id((key.saga, key.step.clone()))
             .lock_exclusive()
-            .one(uow.connection())
+            .one(uow.connection()?)
             .await;
         let Some(row) = uow.check(row, || format!("receiving {key}"))? else {
             return Err(StoreError::corrupt_row(format_args!("the inbox has lost {key}")));
@@ -112,6 +133,12 @@ impl Inbox {
     /// # Errors
     /// The database's.
     pub async fn answer(uow: &mut Uow, key: &StepKey, answer: Value) -> Result<(), StoreError> {
+        if let Some(taped) = &uow.taped {
+            taped.put(ANSWER, &json!({ "key": key.to_string(), "answer": answer }));
+            if taped.replays() {
+                return Ok(());
+            }
+        }
         let noted = received::ActiveModel {
             answer: Set(Some(answer)),
             ..Default::default()
@@ -124,7 +151,7 @@ impl Inbox {
             .set(row)
             .filter(received::Column::Saga.eq(key.saga))
             .filter(received::Column::Step.eq(&key.step))
-            .exec(uow.connection())
+            .exec(uow.connection()?)
             .await;
         uow.check(updated, || format!("noting {key}")).map(drop)
     }

@@ -15,7 +15,11 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::FutureExt;
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
-use strangler::{Cx, Trace};
+use strangler::{
+    Trace,
+    parallel::Skip,
+    tape::{StepTaken, Subject, When},
+};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -299,12 +303,8 @@ impl Sagas {
 
     async fn act(&self, shape: &Shape, work: &Work) -> Answer {
         let step = &shape.steps[work.index];
-        let act = match work.deed {
-            Deed::Do => &step.act,
-            Deed::Undo => match &step.undo {
-                Some(undo) => undo,
-                None => return Answer::Unreadable("its definition has no undo for this step any more".into()),
-            },
+        let Some(act) = shape.plain(work.index, work.deed) else {
+            return Answer::Unreadable("its definition has no undo for this step any more".into());
         };
         let key = StepKey {
             saga: work.saga.id,
@@ -312,25 +312,48 @@ impl Sagas {
             deed: work.deed,
         };
         let trace = Trace::parse(&work.saga.traceparent).map_or_else(Trace::start, |t| t.child());
-        let cx = Cx::system(&format!("saga:{}", shape.name))
-            .with_trace(trace)
-            // In a canary a saga's steps stay on one side.
-            .on_behalf_of_name(&work.saga.id.to_string())
-            .with_idempotency_key(&key.to_string())
-            .with_budget(self.step_timeout);
+        let cx = shape.cx(&key).with_trace(trace).with_budget(self.step_timeout);
+        let taping = self.deck.begin(Subject::Step {
+            saga: &shape.name,
+            step: &step.name,
+            deed: work.deed.as_str(),
+        });
+        let on_tape = taping.as_ref().map(|taping| taping.cx(&cx));
         // A step that panics must not end the worker: nobody knows what it did.
-        let acting = AssertUnwindSafe(act.act(&cx, &key, &work.saga.state)).catch_unwind();
-        match tokio::time::timeout(self.step_timeout, acting).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Answer::Retry("it panicked".into()),
-            Err(_) => Answer::Retry(format!("it was not answered within {:?}", self.step_timeout)),
+        let own = on_tape.as_ref().unwrap_or(&cx);
+        let acting = AssertUnwindSafe(act.act(own, &key, &work.saga.state)).catch_unwind();
+        let (answer, whole) = match tokio::time::timeout(self.step_timeout, acting).await {
+            Ok(Ok(answer)) => (answer, true),
+            Ok(Err(_)) => (Answer::Retry("it panicked".into()), true),
+            Err(_) => {
+                let why = format!("it was not answered within {:?}", self.step_timeout);
+                (Answer::Retry(why), false)
+            }
+        };
+        match taping {
+            Some(taping) if whole => {
+                let taken = StepTaken {
+                    saga: shape.name.clone(),
+                    step: key.step.clone(),
+                    deed: work.deed.as_str().to_owned(),
+                    id: key.saga,
+                    key: key.to_string(),
+                    state: work.saga.state.clone(),
+                };
+                let told = answer.told();
+                taping.done(&cx, move || Ok((When::Step(taken), told)));
+            }
+            // Where it would have been by then on the other side, nobody knows.
+            Some(taping) => taping.skip(Skip::LiveFailed),
+            None => {}
         }
+        answer
     }
 
     /// Takes up a saga that is due, unless somebody else was first, or there is nothing to be done.
     async fn claim(&self, id: Uuid, route: i64, shift: &Shift, place: Option<Place>) -> Result<Next, StoreError> {
         let mut uow = self.begin().await?;
-        if !self.db.leases().is_newest(uow.connection(), NAME, route).await? {
+        if !self.db.leases().is_newest(uow.connection()?, NAME, route).await? {
             shift.outdated.store(true, Ordering::Relaxed);
             return Ok(Next::Due(None));
         }

@@ -15,7 +15,7 @@ use sea_orm::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Cursor, Outcome, Subscription};
+use super::{Cursor, Outcome, Subscription, heard::Heard};
 use crate::{
     Envelope, HandlerError, Lease, StoreError,
     dead_letter::{
@@ -95,8 +95,8 @@ impl Subscription {
             return Ok(Outcome::Overtaken);
         }
         let row = self.row(event, Some(uow.now()));
-        self.again_or_park(uow.connection(), row, cause, true).await?;
-        self.move_to(uow.connection(), event.position).await?;
+        self.again_or_park(uow.connection()?, row, cause, true).await?;
+        self.move_to(uow.connection()?, event.position).await?;
         uow.commit().await?;
         Ok(Outcome::Applied(1))
     }
@@ -112,7 +112,7 @@ impl Subscription {
         let Some((mut uow, _)) = self.enter(lease, 1).await? else {
             return Ok(None);
         };
-        let row = self.head().one(uow.connection()).await;
+        let row = self.head().one(uow.connection()?).await;
         let Some(row) = row.map_err(|e| self.failed(&e))?.filter(|row| due(row, uow.now())) else {
             return Ok(Some(false));
         };
@@ -124,21 +124,24 @@ impl Subscription {
                 return self.fail_again(lease, row, &cause).await;
             }
         };
-        match self.handle(&mut uow, &event).await {
+        let mut heard = Heard::default();
+        match self.handle(&mut uow, &event, &mut heard).await {
             Ok(()) => {
-                forget(uow.connection(), &self.name, row.position)
+                forget(uow.connection()?, &self.name, row.position)
                     .await
                     .map_err(|e| self.failed(&e))?;
                 let now = uow.now();
-                promote(uow.connection(), &self.name, row.subject, now)
+                promote(uow.connection()?, &self.name, row.subject, now)
                     .await
                     .map_err(|e| self.failed(&e))?;
                 uow.commit().await?;
+                heard.committed();
                 Ok(Some(true))
             }
             Err(HandlerError::Store(error)) if is_away(&error) => Err(error),
             Err(cause) => {
                 drop(uow);
+                heard.failed(Some(&cause));
                 tracing::warn!(error = %self.handler_failed(&event, &cause), "an event failed again");
                 self.fail_again(lease, row, &cause).await
             }
@@ -169,13 +172,13 @@ impl Subscription {
             return Ok(None);
         };
         let found = set_aside::Entity::find_by_id((self.name.clone(), row.position))
-            .one(uow.connection())
+            .one(uow.connection()?)
             .await;
         // Between the two transactions another worker may have tried it.
         if found.map_err(|e| self.failed(&e))?.as_ref() != Some(&row) {
             return Ok(Some(true));
         }
-        self.again_or_park(uow.connection(), row, cause, false).await?;
+        self.again_or_park(uow.connection()?, row, cause, false).await?;
         uow.commit().await?;
         Ok(Some(true))
     }
