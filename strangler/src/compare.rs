@@ -13,7 +13,7 @@ pub use marks::{Compared, DEPTH, Marked, Marks, Probe, Unmarked};
 pub use shape::{Shape, Shapes};
 
 /// One way in which two answers differ.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Difference {
     /// JSON pointer of the place; empty for the whole answer.
     pub path: String,

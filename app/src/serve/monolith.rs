@@ -313,6 +313,7 @@ impl House<'_> {
             deck: deck.clone(),
             settings,
         })?;
+        let again = super::Again::new(&started);
         let server = started.server;
         let way = PoolLimits {
             timeout: settings.remote.timeout,
@@ -355,6 +356,7 @@ impl House<'_> {
             switch,
             pool,
             sagas: started.sagas,
+            again,
         })
     }
 }

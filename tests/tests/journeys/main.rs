@@ -3,6 +3,7 @@
 
 mod calls;
 mod canary;
+mod cases;
 mod commands;
 mod compared;
 mod console;
