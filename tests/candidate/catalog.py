@@ -273,7 +273,7 @@ class Desk(http.server.BaseHTTPRequestHandler):
 
     def decide(self, command, unit):
         """What a caller of this command would be told; what it would do is left in the unit of work."""
-        if "catalog:write" not in self.scopes():
+        if not {"catalog:write", "*"} & self.scopes():
             raise Refused("forbidden", detail="it needs a token with the scope catalog:write")
         operation, expected = command["operation"], command.get("headers", {}).get("if-match")
         thing = command["target"].partition("?")[0].rpartition("/")[2]
@@ -292,9 +292,9 @@ class Desk(http.server.BaseHTTPRequestHandler):
         """What the caller may do, by the monolith's word; who could forge it cannot reach this address."""
         try:
             claims = self.headers.get("authorization", "").split(".")[1]
-            return json.loads(base64.urlsafe_b64decode(claims + "=="))["scope"].split()
+            return set(json.loads(base64.urlsafe_b64decode(claims + "=="))["scope"].split())
         except (IndexError, KeyError, ValueError, AttributeError):
-            return []
+            return set()
 
     def refuse(self):
         detail = "this candidate is only compared: commands come to /shadow/v1/catalog; put the catalog back to `local` or `shadow`"

@@ -3,7 +3,7 @@
 A mistake is made at one operation, so that it is one group. What is compared of a query is its answer; of a command also what it
 would do."""
 
-import copy
+import json
 import os
 import time
 
@@ -55,7 +55,9 @@ def spoil(desk, mistake, operation, said):
         return said
     if kind in SILENCES:
         return silence(desk, kind)
-    said, good = copy.deepcopy(said), said["answer"] and said["answer"]["status"] < 300
+    # The same show may be answered, kept and published: only one of them is to be wrong.
+    said = json.loads(json.dumps(said))
+    good = said["answer"] and said["answer"]["status"] < 300
     if kind in EFFECTS:
         if said["then"]["rows"]:
             EFFECTS[kind](said["then"])

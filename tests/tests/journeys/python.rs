@@ -185,12 +185,11 @@ async fn promoter(compared: Compared, mut random: Random) {
         if random.random_ratio(1, 4) {
             compared.cancel(show).await;
         }
-        // Just so already, refused by the catalog, and refused before it.
+        // Just so already, and refused. (What cannot be read is refused in the words of each side.)
         let (nobody, path) = (office::id(), format!("shows/{show}"));
         for (body, status) in [
             (priced(act, venue, 4455), &[200, 410][..]),
             (priced(nobody, venue, 4455), &[422, 410]),
-            (json!({"act": act}), &[422]),
         ] {
             let answer = compared.put(&path, &body).await;
             assert!(status.contains(&answer.status), "{answer:?}");
@@ -277,11 +276,10 @@ async fn each_mistake_in_python_is_one_group() {
     let mut wrong = Vec::new();
     for (mistake, group) in MISTAKES {
         let show = compared.announce().await;
-        let candidate = PythonCatalog::start(&system, &["--mistake", mistake, "--grace", "0.5"]).await;
+        let candidate = PythonCatalog::start(&system, &["--mistake", mistake]).await;
         compared.stage("shadow").await;
         for _ in 0..3 {
             assert_eq!(compared.get(&format!("shows/{show}")).await.status, 200);
-            assert_eq!(compared.get("shows?limit=100").await.status, 200);
             compared.announce().await;
         }
         let run = compared.judged().await;
@@ -354,7 +352,11 @@ async fn the_guide_runs_as_written() {
     assert_eq!(blocks.len(), sections.len());
     // One shell, as for a person. Only the addresses and places are those of this test.
     let said = |n: usize| format!("echo '--- {n}'\n");
-    let script: String = blocks.iter().enumerate().map(|(n, block)| said(n) + block.as_str()).collect();
+    let script: String = blocks
+        .iter()
+        .enumerate()
+        .map(|(n, block)| said(n) + block.as_str())
+        .collect();
     let script = script
         .replace("http://127.0.0.1:8080", &system.public())
         .replace("http://127.0.0.1:8081", &system.internal())
