@@ -18,6 +18,7 @@ use strangler::{
     parallel::{ParallelLimits, ParallelRun},
     problems,
     routes::{ModuleRoutes, Route, RouteTable, Stage},
+    share::Share,
     wire::{Answered, Ask},
 };
 
@@ -84,8 +85,13 @@ fn guarded() -> Arc<dyn Numbers> {
     Counting.guarded(stats())
 }
 
-/// A switch at this stage; the parallel run's worker is not started, so its queue fills up.
+/// A switch at this stage.
 fn switched(stage: Stage) -> Arc<dyn Numbers> {
+    routed(Route::at(stage))
+}
+
+/// A switch with this route; the parallel run's worker is not started, so its queue fills up.
+fn routed(route: Route) -> Arc<dyn Numbers> {
     let (local, stats, way) = (guarded(), stats(), Arc::new(Echo));
     let client = NumbersClient::new(way.clone(), stats.clone());
     let server = Arc::new(NumbersServer::new(local.clone()));
@@ -94,10 +100,7 @@ fn switched(stage: Stage) -> Arc<dyn Numbers> {
     std::mem::forget(worker);
     let routes = Arc::new(RouteTable::new(&NUMBERS));
     routes.set(ModuleRoutes {
-        module: Route {
-            stage,
-            ..Route::default()
-        },
+        module: route,
         ..ModuleRoutes::default()
     });
     Arc::new(NumbersSwitch::new(
@@ -174,6 +177,26 @@ fn shadow(bencher: Bencher<'_, '_>) {
 #[divan::bench(sample_size = 1000)]
 fn remote_without_a_network(bencher: Bencher<'_, '_>) {
     let (numbers, cx) = (switched(Stage::Remote), cx());
+    bencher.bench_local(|| now(black_box(&numbers).next(&cx, black_box(1))));
+}
+
+/// In a canary, a caller whom the monolith answers.
+#[divan::bench(sample_size = 1000)]
+fn canary_answered_here(bencher: Bencher<'_, '_>) {
+    let (numbers, cx) = (routed(Route::at(Stage::Canary)), cx());
+    bencher.bench_local(|| now(black_box(&numbers).next(&cx, black_box(1))));
+}
+
+/// In shadow, a call that is not picked to be compared.
+#[divan::bench(sample_size = 1000)]
+fn shadow_not_sampled(bencher: Bencher<'_, '_>) {
+    let (numbers, cx) = (
+        routed(Route {
+            sample: Share::NONE,
+            ..Route::at(Stage::Shadow)
+        }),
+        cx(),
+    );
     bencher.bench_local(|| now(black_box(&numbers).next(&cx, black_box(1))));
 }
 

@@ -13,7 +13,7 @@ pub use marks::{Compared, DEPTH, Marked, Marks, Probe, Unmarked};
 pub use shape::{Shape, Shapes};
 
 /// One way in which two answers differ.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Difference {
     /// JSON pointer of the place; empty for the whole answer.
     pub path: String,
@@ -77,8 +77,9 @@ impl Difference {
 
     /// What both values look like.
     pub fn shapes(&self) -> Shapes {
+        // An effect that one side lacks has no value there.
         let there = |value: &Value, absent: DifferenceKind| match value {
-            Value::Null if self.kind == absent => Shape::Nothing,
+            Value::Null if self.kind == absent || self.kind == DifferenceKind::Effect => Shape::Nothing,
             value => Shape::of(value),
         };
         Shapes {

@@ -112,7 +112,7 @@ impl Eyes {
         answers: impl Fn(&Value, &Value) -> Vec<Difference>,
     ) -> (Vec<Difference>, bool) {
         match when {
-            When::Command(_) => {
+            When::Command(_) | When::Query(_) => {
                 let status = |answer: &Value| answer.get("status").and_then(Value::as_u64);
                 let (left, right) = (status(local), status(remote));
                 if left != right {

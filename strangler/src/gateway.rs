@@ -1,5 +1,6 @@
 //! HTTP from outside, matched to an operation in one table for all contracts and taken to the side that answers it.
 
+mod compared;
 mod record;
 
 use std::{panic::AssertUnwindSafe, sync::Arc, sync::atomic::Ordering::Relaxed, time::Duration, time::Instant};
@@ -8,13 +9,13 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
-    header::{ALLOW, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, IF_NONE_MATCH},
+    header::{ALLOW, AUTHORIZATION, CONTENT_LENGTH, COOKIE, EXPECT, HOST},
 };
 use hyper::body::{Body as _, Incoming};
 
 use crate::{
     BoxFuture, Contract, Cx, Kind, Principal, Run,
-    body::{AnswerBody, Broke, Outgoing, Tee},
+    body::{AnswerBody, Broke, Outgoing},
     calls::{CallPart, CallSide, OUTSIDE, Recorded, Recording},
     cohort::Wanted,
     cx::{Origin, STRANGLER_CALLER, TRACEPARENT},
@@ -24,7 +25,7 @@ use crate::{
     pool::{Arrived, Outbound, Pool, read, remove_hop_by_hop},
     switch::{Switch, Way},
     tape::Wants,
-    wire::{Answered, Ask, Asked, Serve},
+    wire::{Answered, Asked, Serve},
 };
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -546,46 +547,6 @@ impl Call<'_> {
                 "the body did not arrive within the request's budget",
             )
             .harmless()),
-        }
-    }
-
-    fn compare(&self, offer: Offer, answer: &Answered, limit: usize) {
-        if answer.body.len() > limit {
-            return offer.skip(Skip::TooLarge);
-        }
-        let (ask, seen) = (self.ask(limit), answer.clone());
-        offer.fill(self.cx, move || (Ok(ask), seen));
-    }
-
-    /// Keeps a copy of a service's answer on its way through; `None`, counted, when it is too large for that.
-    fn tee(&self, offer: Offer, answer: &Response<Incoming>, limit: usize) -> Option<Tee> {
-        let length = answer.body().size_hint().lower();
-        if length > limit as u64 {
-            offer.skip(Skip::TooLarge);
-            return None;
-        }
-        let mut headers = HeaderMap::new();
-        headers.extend(answer.headers().get(CONTENT_TYPE).map(|v| (CONTENT_TYPE, v.clone())));
-        Some(Tee {
-            offer: Some(offer),
-            cx: self.cx.clone(),
-            ask: self.ask(limit),
-            status: answer.status(),
-            headers,
-            kept: Vec::with_capacity(length as usize),
-        })
-    }
-
-    /// What the other side is to be asked.
-    fn ask(&self, most: usize) -> Ask {
-        // Conditional requests are compared as they were asked, or 304 would be held against 200.
-        let condition = self.parts.headers.get(IF_NONE_MATCH);
-        Ask {
-            index: self.index,
-            target: self.target(),
-            headers: condition.map(|v| (IF_NONE_MATCH, v.clone())).into_iter().collect(),
-            body: Bytes::new(),
-            most,
         }
     }
 }

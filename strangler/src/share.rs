@@ -183,6 +183,17 @@ mod tests {
         assert_eq!(serde_json::to_string(&"5".parse::<Share>().unwrap()).unwrap(), "5");
     }
 
+    #[test]
+    fn a_share_has_as_many_buckets_as_hundredths() {
+        for hundredths in [0, 1, 5000, 9999, ALL] {
+            let share = Share(hundredths);
+            assert_eq!(
+                (0..ALL).filter(|&bucket| share.has(bucket)).count(),
+                usize::from(hundredths)
+            );
+        }
+    }
+
     /// Written down once: whoever changes these numbers moves every caller of every canary to another side.
     #[test]
     fn the_hash_never_changes() {

@@ -9,6 +9,8 @@ mod example;
 mod parallel;
 #[path = "macros/stages.rs"]
 mod stages;
+#[path = "macros/tapes.rs"]
+mod tapes;
 #[path = "macros/wire.rs"]
 mod wire;
 

@@ -35,6 +35,8 @@ pub enum Behaviour {
     Halfway,
     /// With so many bytes of JSON.
     Huge(usize),
+    /// With this JSON, in pieces of 1 KiB and without saying how long it will be.
+    Pieces(Value),
 }
 
 /// A request that reached it.
@@ -191,6 +193,7 @@ async fn serve(
             socket.write_all(half.as_bytes()).await
         }
         Behaviour::Huge(bytes) => huge(&mut socket, bytes).await,
+        Behaviour::Pieces(value) => pieces(&mut socket, value.to_string().as_bytes()).await,
     };
 }
 
@@ -201,6 +204,18 @@ async fn say(socket: &mut TcpStream, status: u16, media: &str, body: &[u8]) -> s
     );
     socket.write_all(head.as_bytes()).await?;
     socket.write_all(body).await?;
+    socket.shutdown().await
+}
+
+async fn pieces(socket: &mut TcpStream, body: &[u8]) -> std::io::Result<()> {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+    socket.write_all(head.as_bytes()).await?;
+    for piece in body.chunks(1 << 10) {
+        socket.write_all(format!("{:x}\r\n", piece.len()).as_bytes()).await?;
+        socket.write_all(piece).await?;
+        socket.write_all(b"\r\n").await?;
+    }
+    socket.write_all(b"0\r\n\r\n").await?;
     socket.shutdown().await
 }
 

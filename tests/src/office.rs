@@ -147,9 +147,18 @@ pub fn runs(pid: u64) -> bool {
     !matches!(state.as_str(), "X" | "Z")
 }
 
-/// The memory that a process holds, in KiB.
+/// The memory that a process holds, in KiB: its own and the pages of its program and of files that it has mapped.
 pub fn memory_kib(pid: u32) -> u64 {
+    status_kib(pid, "VmRSS:")
+}
+
+/// The part of it that is of no file, in KiB: what the process has allocated.
+pub fn own_memory_kib(pid: u32) -> u64 {
+    status_kib(pid, "RssAnon:")
+}
+
+fn status_kib(pid: u32, of: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process is there");
-    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).expect("VmRSS");
+    let line = status.lines().find_map(|l| l.strip_prefix(of)).expect("its memory");
     line.trim().trim_end_matches(" kB").trim().parse().expect("a number")
 }

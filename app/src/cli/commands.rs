@@ -201,10 +201,19 @@ pub(super) async fn status(args: Json, global: &Global) -> Result<(), Failure> {
     for module in &status.modules {
         rows.push(row(module));
         for (operation, at) in &module.operations {
-            rows.push(vec![format!("  {operation}"), at_stage(&at.stage, at.percent)]);
+            rows.push(vec![
+                format!("  {operation}"),
+                at_stage(&at.stage, at.percent, at.sample),
+            ]);
         }
     }
     output::table(&rows)?;
+    for module in status.modules.iter().filter(|m| m.keyless > 0) {
+        let (name, keyless) = (&module.module, module.keyless);
+        output::text(&format!(
+            "\n{name}: {keyless} calls took the old path in a canary, as their caller has no subject, session or key\n"
+        ))?;
+    }
     let all = status.modules.iter().map(|m| &m.health).chain([&status.control]);
     let reasons: Vec<_> = all
         .flat_map(|h| &h.reasons)
@@ -216,9 +225,13 @@ pub(super) async fn status(args: Json, global: &Global) -> Result<(), Failure> {
     output::text(&format!("\n{}:\n{}", status.health.as_str(), reasons.concat()))
 }
 
-/// A stage, with a canary's share.
-fn at_stage(stage: &str, percent: Option<Share>) -> String {
-    percent.map_or_else(|| stage.to_owned(), |percent| format!("{stage} {percent}"))
+/// A stage, with a canary's share or the share that is compared.
+fn at_stage(stage: &str, percent: Option<Share>, sample: Option<Share>) -> String {
+    match (percent, sample) {
+        (Some(percent), _) => format!("{stage} {percent}"),
+        (None, Some(sample)) => format!("{stage}, sample {sample}"),
+        (None, None) => stage.to_owned(),
+    }
 }
 
 fn row(m: &ModuleStatus) -> Vec<String> {
@@ -231,7 +244,7 @@ fn row(m: &ModuleStatus) -> Vec<String> {
     let (local, remote) = (m.latency_ms.local, m.latency_ms.remote);
     vec![
         m.module.clone(),
-        at_stage(&m.stage, m.percent),
+        at_stage(&m.stage, m.percent, m.sample),
         format!("{healthy} of {} healthy", m.instances.len()),
         m.answered.local.to_string(),
         m.answered.remote.to_string(),

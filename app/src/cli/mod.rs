@@ -2,8 +2,10 @@
 //!
 //! Exit status: 0 done, 1 failed, 2 wrong usage, 3 refused (a precondition does not hold), 4 no running system reached.
 
+mod cases;
 mod client;
 mod commands;
+mod diffs;
 mod events;
 mod letters;
 mod map;
@@ -112,8 +114,18 @@ enum Command {
   banyan requests --module seating --min-ms 100
   banyan requests show 4bf92f3577b34da6a3ce929d0e0e4736")]
     Requests(requests::RequestsArgs),
-    /// How the service's answers differ from the monolith's
-    Diffs(trail::DiffsArgs),
+    /// How the service's answers differ from the monolith's, and what is said of it
+    #[command(after_help = "Examples:
+  banyan diffs catalog
+  banyan diffs catalog --operation catalog.show --path /prices/0/price/amount --kind value
+  banyan diffs catalog --path /venue --acknowledge-until 2026-12-24 --why \"comes with the new venues\"
+  banyan diffs catalog --save tests/cases")]
+    Diffs(diffs::DiffsArgs),
+    /// Does saved mismatches again, on either side; nothing is written because of it
+    #[command(after_help = "Examples:
+  banyan cases tests/cases
+  banyan cases tests/cases/catalog.show-value-starts_at-1f2e3d4c.json --side remote")]
+    Cases(cases::CasesArgs),
     /// Who changed what, when and why
     Audit(trail::AuditArgs),
     /// What happens in the modules
@@ -174,7 +186,8 @@ fn run(command: Command, global: &Global) -> Result<(), Failure> {
             Command::Status(args) => commands::status(args, global).await,
             Command::Map(args) => map::run(args, global).await,
             Command::Requests(args) => requests::run(args, global).await,
-            Command::Diffs(args) => trail::diffs(args, global).await,
+            Command::Diffs(args) => diffs::diffs(args, global).await,
+            Command::Cases(args) => cases::cases(args, global).await,
             Command::Audit(args) => trail::audit(args, global).await,
             Command::Events(command) => events::run(command, global).await,
             Command::DeadLetters(command) => letters::run(command, global).await,

@@ -122,7 +122,7 @@ pub(super) async fn show(
         limit: Some(ROWS),
         cursor: given(&cursor),
     };
-    let (all, list) = tokio::join!(Everything::of(control), control.sagas(&query));
+    let (all, list) = tokio::join!(Everything::sums(control), control.sagas(&query));
     let problem = list.as_ref().err().cloned();
     let (sagas, not_read, next) = match list {
         Ok(list) => (list.sagas, list.not_read, list.next),

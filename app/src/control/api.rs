@@ -17,14 +17,14 @@ use strangler::{
     instances::{Heartbeat, Registration},
     problem::PROBLEM_JSON,
     routes::{AuditEntry, Change, Refusal, Stage},
-    tape::Batch,
+    tape::{Batch, Recording},
 };
 use strangler_store::LogError;
 use uuid::Uuid;
 
 use super::{
-    AuditError, AuditPage, AuditQuery, Control, DiffQuery, Diffs, Extracted, SaidOfDiffs, Status, letters, map,
-    requests, sagas,
+    AuditError, AuditPage, AuditQuery, CaseRun, CaseSide, Control, DiffQuery, Diffs, Extracted, SaidOfDiffs, Status,
+    letters, map, requests, sagas,
 };
 use crate::{
     auth::{Insider, InternalDoor},
@@ -49,6 +49,10 @@ pub fn router(control: Arc<Control>) -> Router {
         .route("/control/v1/events/{module}", get(events))
         .route("/control/v1/keys/rotate", post(rotate))
         .route("/control/v1/modules/{module}/diffs", get(diffs).post(say_of_diffs))
+        .route(
+            "/control/v1/modules/{module}/cases",
+            post(run_case).layer(DefaultBodyLimit::max(16 << 20)),
+        )
         .route("/control/v1/modules/{module}/openapi", get(openapi))
         .route(
             RECORDINGS_PATH,
@@ -333,6 +337,22 @@ async fn say_of_diffs(
 ) -> Result<impl IntoResponse, ControlProblem> {
     let groups = control.say_of_diffs(&module, &said, &by).await?;
     Ok(Json(json!({"groups": groups})))
+}
+
+#[derive(Deserialize)]
+struct OnSide {
+    #[serde(default)]
+    side: CaseSide,
+}
+
+async fn run_case(
+    Operator(by): Operator,
+    State(control): State<Arc<Control>>,
+    At(module): At<String>,
+    Asked(OnSide { side }): Asked<OnSide>,
+    Body(case): Body<Recording>,
+) -> Result<Json<CaseRun>, ControlProblem> {
+    Ok(Json(control.run_case(&module, case, side, &by).await?))
 }
 
 async fn openapi(_: Operator, At(module): At<String>) -> Result<impl IntoResponse, ControlProblem> {

@@ -3,6 +3,7 @@
 
 mod api;
 mod calls;
+mod cases;
 mod chosen;
 mod cursor;
 mod diffs;
@@ -23,6 +24,7 @@ mod text;
 
 pub use api::{ControlProblem, Flipped, RECORDINGS_PATH, misread, router};
 pub use calls::{CALLS_PATH, CALLS_SCOPE, Calls};
+pub use cases::{CaseRun, CaseSide};
 pub use chosen::{Chosen, ChosenLetters};
 pub use diffs::{DiffQuery, Diffs, Said as SaidOfDiffs};
 pub use extract::{Extracted, Extractor};
@@ -58,6 +60,7 @@ use uuid::Uuid;
 use crate::{
     databases,
     identity::{KeyRing, Tokens},
+    serve::Again,
     settings::Settings,
 };
 
@@ -81,6 +84,8 @@ pub struct Running {
     pub pool: Arc<Pool>,
     /// Its sagas with what defines them, if it has any.
     pub sagas: Option<Sagas>,
+    /// Does its units of work again, from what they were given.
+    pub(crate) again: Again,
 }
 
 /// Everything the control plane works on.

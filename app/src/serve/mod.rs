@@ -7,6 +7,8 @@ mod nothing;
 mod probes;
 mod shadow;
 
+pub(crate) use shadow::Again;
+
 pub use join::{JoinOptions, join};
 pub use monolith::{ServeOptions, monolith};
 

@@ -330,7 +330,7 @@ impl House<'_> {
         };
         let (parallel, worker) =
             ParallelRun::new(contract, limits, Arc::new(SystemClock), pool.clone(), server.clone());
-        parallel.with_redo(Arc::new(again));
+        parallel.with_redo(Arc::new(again.clone()));
         let stop = background.stop().clone();
         background.run(async move {
             tokio::select! { () = worker => {}, () = stop.cancelled() => {} }
@@ -357,6 +357,7 @@ impl House<'_> {
             switch,
             pool,
             sagas: started.sagas,
+            again,
         })
     }
 }

@@ -41,11 +41,11 @@ impl Again {
     }
 
     /// Does it again, as whoever `cx` says.
-    async fn replay(&self, cx: &Cx, ask: ShadowAsk) -> Result<Replayed, String> {
+    pub(crate) async fn replay(&self, cx: &Cx, ask: ShadowAsk) -> Result<Replayed, String> {
         let ShadowAsk { when, given } = ask;
         let module = self.server.contract().name;
         match when {
-            When::Command(asked) => shadow::command(&*self.server, cx, &asked, given).await,
+            When::Command(asked) | When::Query(asked) => shadow::command(&*self.server, cx, &asked, given).await,
             When::Step(step) => match &self.sagas {
                 Some(sagas) => sagas.replay(cx, &step, given).await,
                 None => Err(format!("{module} has no sagas")),
@@ -106,7 +106,7 @@ impl Shadow {
             let ask: ShadowAsk = serde_json::from_slice(&body.to_bytes())
                 .map_err(|e| (StatusCode::UNPROCESSABLE_ENTITY, format!("the recording: {e}")))?;
             // What the module does by itself, it does as the system; nobody else is to see what that leads to.
-            if !matches!(ask.when, When::Command(_)) && cx.principal().scopes != Scopes::All {
+            if !matches!(ask.when, When::Command(_) | When::Query(_)) && cx.principal().scopes != Scopes::All {
                 let why = "only the monolith itself asks for steps and events".to_owned();
                 return Err((StatusCode::FORBIDDEN, why));
             }

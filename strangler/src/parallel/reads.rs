@@ -19,6 +19,7 @@ use crate::{
     compare::{Difference, DifferenceKind, Marks, differences_but},
     fault::FaultKind,
     routes::Side,
+    tape::{Recording, Tape, When, command, told},
     wire::{Answered, Ask, Asked, Serve, is_json},
 };
 
@@ -56,6 +57,13 @@ pub(super) async fn compare(shared: &Shared, job: ReadJob, sides: Sides<'_>) -> 
     comparison.judge(first).await
 }
 
+/// Whether what the monolith is given is kept, so that a mismatch can be had again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    Yes,
+    No,
+}
+
 struct Comparison<'a> {
     shared: &'a Shared,
     sides: Sides<'a>,
@@ -71,7 +79,7 @@ impl Comparison<'_> {
         let noise = &self.shared.noise;
         // Decided before anything is known of this comparison.
         let sample = noise.begin(self.index);
-        let second = match self.ask(self.first.other()).await {
+        let second = match self.ask(self.first.other(), Kept::No).await {
             Ok(seen) => seen,
             Err(verdict) => return verdict,
         };
@@ -81,12 +89,12 @@ impl Comparison<'_> {
         if telling.is_empty() && !sample {
             return Verdict::Match;
         }
-        let again = self.ask(self.first).await;
+        let again = self.ask(self.first, Kept::Yes).await;
         if sample && let Ok(again) = &again {
             // The monolith is the measure, whichever side answers.
             let itself = match self.first {
                 Side::Monolith => Some(self.between(&first, again)),
-                Side::Service => match self.ask(Side::Monolith).await {
+                Side::Service => match self.ask(Side::Monolith, Kept::No).await {
                     Ok(more) => Some(self.between(&second, &more)),
                     Err(_) => None,
                 },
@@ -101,7 +109,7 @@ impl Comparison<'_> {
         let Ok(first_again) = again else {
             return Verdict::Inconclusive(Open::NotAskedAgain);
         };
-        let second_again = match self.ask(self.first.other()).await {
+        let second_again = match self.ask(self.first.other(), Kept::Yes).await {
             Ok(seen) => seen,
             Err(verdict) => return verdict,
         };
@@ -112,7 +120,8 @@ impl Comparison<'_> {
         if still.is_empty() {
             return Verdict::Inconclusive(Open::StateMoved);
         }
-        let (local, remote) = self.by_side(first_again, second_again);
+        let (mut local, remote) = self.by_side(first_again, second_again);
+        let case = local.case.take();
         let sighting = Sighting {
             operation: self.shared.contract.operations[self.index].id.to_owned(),
             trace: self.cx.trace().id(),
@@ -124,7 +133,7 @@ impl Comparison<'_> {
                 local: local.answer(),
                 remote: remote.answer(),
             }),
-            case: None,
+            case,
         };
         self.shared.groups.note(still, sighting);
         Verdict::Mismatch
@@ -163,9 +172,13 @@ impl Comparison<'_> {
         differences_but(&one.body, &other.body, marks)
     }
 
-    async fn ask(&self, side: Side) -> Result<Seen, Verdict> {
+    async fn ask(&self, side: Side, kept: Kept) -> Result<Seen, Verdict> {
         let (began, within) = (Instant::now(), self.shared.limits.timeout);
-        let cx = self.cx.clone().with_budget(within);
+        let mut cx = self.cx.clone().with_budget(within);
+        let tape = (kept == Kept::Yes && side == Side::Monolith).then(|| Tape::recording(self.shared.limits.body));
+        if let Some(tape) = &tape {
+            cx = cx.with_tape(tape.clone());
+        }
         let answer = match side {
             Side::Service => {
                 let sent = self.sides.service.send(&cx, self.shared.contract, self.ask.clone());
@@ -181,7 +194,21 @@ impl Comparison<'_> {
                 Ok(answer) => answer.ok_or(Verdict::CandidateError)?,
             },
         };
-        Seen::of(&answer, began.elapsed()).ok_or(Verdict::CandidateError)
+        let mut seen = Seen::of(&answer, began.elapsed()).ok_or(Verdict::CandidateError)?;
+        seen.case = tape.and_then(|tape| self.case(&tape, &answer));
+        Ok(seen)
+    }
+
+    /// The monolith's answer as given, when, then; `None` when what it was given is too much to be kept.
+    fn case(&self, tape: &Tape, answer: &Answered) -> Option<Value> {
+        let (given, then) = tape.as_record()?.take().ok()?;
+        let recording = Recording {
+            when: When::Query(command(self.shared.contract, &self.ask)),
+            given,
+            then,
+            answer: told(answer),
+        };
+        serde_json::to_value(recording).ok()
     }
 
     async fn monolith(&self, cx: &Cx) -> Option<Answered> {
@@ -216,6 +243,8 @@ struct Seen {
     status: u16,
     body: Value,
     took: Duration,
+    /// What the monolith was given for it, when that was recorded.
+    case: Option<Value>,
 }
 
 impl Seen {
@@ -231,6 +260,7 @@ impl Seen {
             status: answer.status.as_u16(),
             body,
             took,
+            case: None,
         })
     }
 

@@ -215,7 +215,7 @@ fn turn_round(difference: &mut Difference) {
 
 /// What the contract says of a command's answer; a refusal is no such answer.
 fn marks<'a>(shared: &'a Shared, recording: &Recording) -> &'a Marks {
-    let When::Command(asked) = &recording.when else {
+    let (When::Command(asked) | When::Query(asked)) = &recording.when else {
         return Marks::NONE;
     };
     let done = recording.answer["status"].as_u64().is_some_and(|status| status < 400);

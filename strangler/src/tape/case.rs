@@ -35,6 +35,8 @@ pub struct ShadowAsk {
 pub enum When {
     /// A command of the contract.
     Command(CommandAsked),
+    /// A query of the contract; only cases have it, as queries are compared by asking both sides.
+    Query(CommandAsked),
     /// A step of a saga.
     Step(StepTaken),
     /// An event, of its handler.

@@ -247,6 +247,14 @@ impl Record {
         self.log().answered(call, Said::Answer(Box::new(answer)));
     }
 
+    /// What the unit of work was given. What comes later is not kept.
+    ///
+    /// # Errors
+    /// Why it cannot be compared.
+    pub fn given(&self) -> Result<Given, Spoilt> {
+        self.take().map(|(given, _)| given)
+    }
+
     /// All of it. What comes later is not kept.
     ///
     /// # Errors

@@ -66,8 +66,8 @@ pub use queue::{Consumer, Message, QueueCommand, QueueDepth, QueueWorker, Queues
 pub use relay::Relay;
 pub use retention::{Pruned, ReaderInfo, Retention};
 pub use saga::{
-    Abandoned, Act, Cancelled, Deed, Definition, Inbox, Kind, Outcome, Receipt, Saga, SagaGroup, SagaStatus, Sagas,
-    ShapeError, Step, StepKey, StepRecord, StepState, Watch,
+    Abandoned, Act, Cancelled, Deed, Definition, Inbox, Kind, Outcome, Receipt, Saga, SagaChoice, SagaGroup,
+    SagaStatus, Sagas, ShapeError, Step, StepKey, StepRecord, StepState, Watch,
 };
 pub use schema::migrations;
 pub use sea_orm_migration::MigrationTrait;

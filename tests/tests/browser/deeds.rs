@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use system_tests::{Browser, System, holds_soon, office};
+use system_tests::{Browser, Service, System, holds_soon, office};
 use thirtyfour::Key;
 
 use crate::{
@@ -68,6 +68,45 @@ async fn a_module_is_extracted_compared_and_taken_back_by_clicking() {
     }
     assert_eq!(browser.complaints().await, [""; 0]);
     drop(candidate);
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_canary_is_given_its_share_by_clicking() {
+    let Some(browser) = Browser::open("a canary by clicking").await else {
+        return;
+    };
+    let system = System::start().await;
+    let _service = Service::start(&system, "catalog", &[]).await;
+    sign_in(&browser, &system).await;
+    let [percent, sample] = ["percent", "sample"].map(|name| format!("#flip-catalog input[name={name}]"));
+    let to = async |stage: &str, outcome: &str| {
+        browser.click(&format!("#flip-catalog button[value={stage}]")).await;
+        browser.sees(outcome).await;
+    };
+    for script in [true, false] {
+        if !script {
+            browser.without_script().await;
+        }
+        browser
+            .go(&format!("{}/console/modules/catalog", system.public()))
+            .await;
+        to(
+            "canary",
+            "Not changed: say which share of the callers goes to the service",
+        )
+        .await;
+        browser.fill(&percent, "5.25").await;
+        to("canary", "catalog went from local to canary 5.25%").await;
+        browser.fill(&percent, "30").await;
+        to("canary", "catalog went from canary 5.25% to canary 30%").await;
+        browser.fill(&sample, "10").await;
+        to("verify", "catalog went from canary 30% to verify, sample 10%").await;
+        browser.press("Undo").await;
+        browser.sees("catalog went from verify, sample 10% to canary 30%").await;
+        to("local", "catalog went from canary 30% to local").await;
+    }
+    assert_eq!(browser.complaints().await, [""; 0]);
     browser.close().await;
 }
 

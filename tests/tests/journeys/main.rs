@@ -3,6 +3,7 @@
 
 mod calls;
 mod canary;
+mod cases;
 mod commands;
 mod compared;
 mod console;
@@ -13,6 +14,7 @@ mod giving_up;
 mod known;
 mod letters;
 mod life;
+mod python;
 mod readme;
 mod refusals;
 mod requests;

@@ -5,7 +5,7 @@ use std::{path::Path, process::Command, time::Duration};
 use system_tests::{System, banyan, eventually};
 
 /// The `sh` blocks of a section, in order.
-fn commands(readme: &str, section: &str) -> Vec<String> {
+pub(crate) fn commands(readme: &str, section: &str) -> Vec<String> {
     let from = readme.split_once(&format!("## {section}\n")).expect("the section").1;
     let text = from.split("\n## ").next().expect("its text");
     text.split("```sh\n")

@@ -89,7 +89,7 @@ fn evening(act: Uuid, venue: Uuid) -> Value {
 }
 
 /// Every command of the catalog, and some that are refused or done already. Answers how many those were.
-async fn season(system: &System) -> u64 {
+async fn season(system: &System, by: &str) -> u64 {
     let (act, venue, show) = (office::id(), office::id(), office::id());
     let catalog = "/api/v1/catalog";
     let (acts, venues, shows) = (
@@ -100,7 +100,7 @@ async fn season(system: &System) -> u64 {
     let evening = evening(act, venue);
     let mut told = Vec::new();
     let mut tell = |answer: Answer| {
-        assert_eq!(answer.served("catalog"), "local", "{answer:?}");
+        assert_eq!(answer.served("catalog"), by, "{answer:?}");
         told.push(answer.status);
     };
     tell(system.put(&shows, &evening).await);
@@ -275,7 +275,7 @@ async fn each_fault_in_a_write_is_one_group() {
     let system = System::with(patient()).await;
     let catalog = Tampered::start(&system, "catalog", false).await;
     system.stage("catalog", "shadow").await;
-    let mut eligible = season(&system).await;
+    let mut eligible = season(&system, "local").await;
     let run = judged(&system, "catalog", eligible).await;
     assert_eq!(
         (&run["matched"], &run["compared"]),
@@ -287,7 +287,7 @@ async fn each_fault_in_a_write_is_one_group() {
     for (what, fault, (operation, path, kind)) in FAULTS {
         let before = catalog.changed();
         catalog.tamper(Some(fault));
-        eligible += season(&system).await;
+        eligible += season(&system, "local").await;
         let run = judged(&system, "catalog", eligible).await;
         assert_eq!(run["compared"], eligible, "{what}: {run}");
         assert!(catalog.changed() > before, "{what} was not done");
@@ -421,7 +421,7 @@ async fn nobody_waits_for_it_and_nothing_of_it_is_seen() {
         system.stage(module, "shadow").await;
     }
     // All of this is answered and done before any of them has said a word.
-    let mut commands = season(&system).await;
+    let mut commands = season(&system, "local").await;
     let hall = system.hall(2, 5).await;
     commands += 3;
     let mut orders = Vec::new();
@@ -539,7 +539,7 @@ async fn a_box_office_under_load_finds_nothing_to_complain_of() {
     let halls = [system.hall(5, 8).await, system.hall(5, 8).await];
     let buyers = Buyers::start(&system, &halls, 6, Purse::Mixed, &mut random);
     for _ in 0..4 {
-        season(&system).await;
+        season(&system, "local").await;
     }
     buyers.go_on(usize::MAX / 2).await;
     let orders = buyers.end().await;
@@ -559,4 +559,72 @@ async fn a_box_office_under_load_finds_nothing_to_complain_of() {
         assert_eq!(not_recorded(&run), [] as [&str; 0], "{module}: {run}");
         assert_eq!(run["candidate_error"], 0, "{module}: {run}");
     }
+}
+
+/// The service carries out, and the monolith is compared: with commands, and with what the service does by itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_verify_the_monolith_is_compared() {
+    let system = System::with(patient()).await;
+    let modules = ["catalog", "seating", "payments", "ordering"];
+    let mut services = Vec::new();
+    for module in modules {
+        services.push(Service::start(&system, module, &[]).await);
+        system.stage(module, "verify").await;
+    }
+    // What is wanted is told with a heartbeat; what came before that is not recorded.
+    holds_soon("the service records", SOON, || async {
+        season(&system, "remote").await;
+        system.on_map("catalog").await["parallel_run"]["matched"].as_u64() >= Some(9)
+    })
+    .await;
+    let hall = system.hall(2, 4).await;
+    let mut orders = Vec::new();
+    for (seats, token) in hall.seats.chunks(2).zip(["tok_ok", "tok_declined", "tok_ok"]) {
+        let order = Placed::new(&hall, seats, token);
+        assert_eq!(system.place(&order).await.status, 202);
+        orders.push(order);
+    }
+    let confirmed = system.books_balance(&orders).await;
+    assert_eq!(confirmed, 2);
+    for (module, least) in modules.into_iter().zip([9, 6, 6, 12]) {
+        let run = judged(&system, module, least).await;
+        println!("{module}: {run}");
+        let said = system.run(&["diffs", module]).await;
+        assert_eq!(run["mismatched"], 0, "{module}: {run}\n{said}");
+        assert_eq!(not_recorded(&run), [] as [&str; 0], "{module}: {run}");
+    }
+
+    // One that the monolith would have done otherwise; and what the service could not send is not forgotten.
+    let act = office::id();
+    let state = json!({"id": act, "version": 1, "name": "Ada", "genre": "jazz"});
+    let recording = json!({
+        "when": {"command": {"operation": "catalog.announce_act", "method": "PUT",
+            "target": format!("/api/v1/catalog/acts/{act}"), "body": {"name": "Ada", "genre": "jazz"}}},
+        "given": {"units": [{"now": "2026-05-01T19:30:00Z", "rows": [{"kind": "act", "id": act, "state": null}]}]},
+        "then": {"rows": [{"kind": "act", "id": act, "version": 1, "state": state}], "events": []},
+        "answer": {"status": 201, "body": state},
+    });
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let sent = json!({"subject": "catalog.announce_act", "traceparent": trace, "caller": "operator", "scopes": null,
+        "took_us": 1200, "recording": recording});
+    let batch = json!({"recordings": [sent], "skipped": {"queue_full": 3}}).to_string();
+    let path = "/control/v1/modules/catalog/recordings";
+    let refused = system
+        .inside(Method::POST, path, None, batch.clone())
+        .await
+        .expect("an answer");
+    assert_eq!(refused.status, 401, "{refused:?}");
+    let taken = system
+        .inside(Method::POST, path, Some(&system.join_token()), batch)
+        .await;
+    assert_eq!(taken.expect("an answer").status, 204);
+    holds_soon("it is found", SOON, || async {
+        system.on_map("catalog").await["parallel_run"]["mismatched"] == 1
+    })
+    .await;
+    let run = system.on_map("catalog").await["parallel_run"].clone();
+    assert_eq!(run["skips"]["queue_full"], 3, "{run}");
+    let expected = ("catalog.announce_act", "/then/events/catalog.act.announced", "effect");
+    let expected = (expected.0.to_owned(), expected.1.to_owned(), expected.2.to_owned());
+    assert_eq!(groups(&system, "catalog").await, BTreeSet::from([expected]));
 }

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use chrono::DateTime;
 use serde::Deserialize;
-use strangler_store::{After, Db, SagaGroup, SagaStatus, Sagas, Same};
+use strangler_store::{After, Db, SagaChoice, SagaGroup, SagaStatus, Sagas, Same};
 use uuid::Uuid;
 
 use super::{
@@ -90,34 +90,29 @@ impl Control {
         let limit = query.limit.unwrap_or(100).clamp(1, MOST);
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let last: Option<Place> = cursor::decode(query.cursor.as_deref())?;
+        let begin = last.as_ref().map_or(0, |last| last.0).min(groups.len());
+        let reads = schemas.iter().map(|&db| {
+            let (last, groups) = (last.as_ref(), &groups[begin..]);
+            async move {
+                let mut choices: Vec<_> = groups.iter().map(|&group| SagaChoice { group, after: None }).collect();
+                if let (Some(last), Some(first)) = (last, choices.first_mut()) {
+                    first.after = Some(after(last, db.schema())?);
+                }
+                let sagas = Sagas::new(db.clone()).page(&choices, limit as u64 + 1).await;
+                let of_schema = |(n, saga): &(usize, _)| (begin + n, line(db.schema(), saga));
+                Ok::<_, String>(sagas.map(|all| all.iter().map(of_schema).collect::<Vec<_>>()))
+            }
+        });
         let mut found = Vec::<(usize, SagaLine)>::new();
         let mut not_read = std::collections::BTreeSet::new();
-        let begin = last.as_ref().map_or(0, |last| last.0);
-        for (n, group) in groups.into_iter().enumerate().skip(begin) {
-            let left = (limit + 1 - found.len()) as u64;
-            let mut reads = Vec::with_capacity(schemas.len());
-            for &db in &schemas {
-                let last = last.as_ref().filter(|last| last.0 == n);
-                let after = last.map(|last| after(last, db.schema())).transpose()?;
-                reads.push(async move {
-                    let sagas = Sagas::new(db.clone()).page(group, after.as_ref(), left).await;
-                    sagas.map(|all| all.iter().map(|saga| (n, line(db.schema(), saga))).collect::<Vec<_>>())
-                });
-            }
-            let mut of_group = Vec::new();
-            for read in futures_util::future::join_all(reads).await {
-                match read {
-                    Ok(sagas) => of_group.extend(sagas),
-                    Err(error) => _ = not_read.insert(error.to_string()),
-                }
-            }
-            // Stable: of one moment and module, the database's own order stays.
-            of_group.sort_by(|(_, a), (_, b)| (b.changed_at, &a.module).cmp(&(a.changed_at, &b.module)));
-            found.extend(of_group);
-            if found.len() > limit {
-                break;
+        for read in futures_util::future::try_join_all(reads).await? {
+            match read {
+                Ok(sagas) => found.extend(sagas),
+                Err(error) => _ = not_read.insert(error.to_string()),
             }
         }
+        // Stable: of one moment and module, the database's own order stays.
+        found.sort_by(|(m, a), (n, b)| (m, b.changed_at, &a.module).cmp(&(n, a.changed_at, &b.module)));
         let more = found.len() > limit;
         found.truncate(limit);
         let place = |(n, l): &(usize, SagaLine)| (*n, l.changed_at.timestamp_micros(), l.module.clone(), l.id);

@@ -12,7 +12,7 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::{
-    book::{Entry, Outcome, Verb, Wanted},
+    book::{Entry, Outcome, TOKENS, Verb, Wanted},
     flaky::Mood,
     ledger::Ledger,
 };
@@ -20,8 +20,6 @@ use crate::domain::IntentState;
 
 /// How long `tok_slow` takes.
 const SLOW: Duration = Duration::from_secs(2);
-/// The tokens there are.
-const TOKENS: [&str; 4] = ["tok_ok", "tok_declined", "tok_slow", "tok_flaky"];
 
 pub(super) fn router(ledger: Ledger) -> Router {
     Router::new()
@@ -118,8 +116,8 @@ async fn change(ledger: &Ledger, key: &str, verb: Verb, name: &'static str) -> R
         return refusal(StatusCode::NOT_FOUND, "no payment has this key");
     }
     let decided = ledger.decide(|book, tries| {
-        let token = book.get(key).and_then(|e| e.terms.as_ref()).map(|t| t.token.as_str());
-        let mood = token.map_or(Mood::Well, |token| tries.next(token, key, name));
+        let terms = book.get(key).and_then(|entry| entry.terms);
+        let mood = terms.map_or(Mood::Well, |terms| tries.next(&terms.token, key, name));
         let outcome = book.change(key, verb);
         let write = written(&outcome).filter(|_| mood != Mood::Before);
         ((mood, outcome), write)
@@ -140,7 +138,7 @@ async fn refund(State(ledger): State<Ledger>, Path(key): Path<String>) -> Respon
 }
 
 async fn intent(State(ledger): State<Ledger>, Path(key): Path<String>) -> Response {
-    match ledger.decide(|book, _| (book.get(&key).map(show), None)).await {
+    match ledger.decide(|book, _| (book.get(&key).as_ref().map(show), None)).await {
         Ok(Some(shown)) => Json(shown).into_response(),
         Ok(None) => refusal(StatusCode::NOT_FOUND, "no payment has this key"),
         Err(cause) => refusal(StatusCode::INTERNAL_SERVER_ERROR, &cause),
@@ -151,7 +149,7 @@ async fn intent(State(ledger): State<Ledger>, Path(key): Path<String>) -> Respon
 async fn entries(State(ledger): State<Ledger>) -> Response {
     let entries = ledger.decide(|book, _| {
         let shown = book.all().map(|entry| {
-            let mut shown = show(entry);
+            let mut shown = show(&entry);
             if entry.state == IntentState::Refunded {
                 shown["state"] = json!(IntentState::Voided);
             }

@@ -145,10 +145,10 @@ impl Ledger {
             let (answer, entry) = decide(book, tries);
             if let Some(entry) = entry {
                 let line = serde_json::to_vec(&entry).map_err(|e| e.to_string())?;
+                state.book.replay(&entry)?;
                 state.pending.extend(line);
                 state.pending.push(b'\n');
                 state.changes += 1;
-                state.book.replay(entry);
                 self.0.wake.notify_one();
             }
             (answer, state.changes)
@@ -167,13 +167,14 @@ fn replay(file: &mut File) -> io::Result<Book> {
     let mut book = Book::default();
     let lines = text[..whole].split(|b| *b == b'\n').enumerate();
     for (number, line) in lines.filter(|(_, line)| !line.is_empty()) {
-        let damaged = |e| {
+        let damaged = |why: String| {
             io::Error::new(
                 io::ErrorKind::InvalidData,
-                format!("line {} is damaged: {e}", number + 1),
+                format!("line {} is damaged: {why}", number + 1),
             )
         };
-        book.replay(serde_json::from_slice(line).map_err(damaged)?);
+        let entry = serde_json::from_slice(line).map_err(|e| damaged(e.to_string()))?;
+        book.replay(&entry).map_err(|why| damaged(why.to_owned()))?;
     }
     if whole < text.len() {
         file.set_len(whole as u64)?;

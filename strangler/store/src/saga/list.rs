@@ -1,6 +1,10 @@
 //! Pages of sagas, what needs a person first.
 
-use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, Order, QueryFilter, QueryOrder,
+    QueryResult, QuerySelect, QueryTrait,
+    sea_query::{Asterisk, Expr, ExprTrait, Query, SelectStatement, UnionType},
+};
 use uuid::Uuid;
 
 use super::{Saga, SagaStatus, Sagas, row::sagas};
@@ -49,33 +53,80 @@ impl SagaGroup {
     }
 }
 
+/// Which sagas of a group are asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SagaChoice {
+    /// The group.
+    pub group: SagaGroup,
+    /// Where in the group the page begins; `None` at its beginning.
+    pub after: Option<After<Uuid>>,
+}
+
 impl Sagas {
-    /// Sagas of a group, the one that changed last first, at most `limit`.
+    /// Sagas of these groups, one group after the other, of each the one that changed last first, at most `limit` in all. With
+    /// each comes the place of its group in `choices`. One statement: each of its parts is answered from an index.
     ///
     /// # Errors
     /// The database's.
-    pub async fn page(
-        &self,
-        group: SagaGroup,
-        after: Option<&After<Uuid>>,
-        limit: u64,
-    ) -> Result<Vec<Saga>, StoreError> {
+    pub async fn page(&self, choices: &[SagaChoice], limit: u64) -> Result<Vec<(usize, Saga)>, StoreError> {
         use sagas::Column as C;
-        let meant = Condition::all()
-            .add(C::Status.is_in(group.statuses.iter().map(|s| s.as_str())))
-            .add_option(group.late.map(|late| C::Overdue.eq(late)))
-            .add_option(after.map(beyond));
-        let rows = sagas::Entity::find()
-            .filter(meant)
-            .order_by_desc(C::ChangedAt)
-            .order_by_asc(C::Id)
-            .limit(limit)
-            .all(&Reader { db: &self.db })
-            .await;
-        let rows = rows.map_err(|e| self.db.place().error("listing sagas", &e))?;
-        let sagas = rows.into_iter().map(Saga::from_model).collect::<Result<_, _>>();
-        sagas.map_err(|e| self.db.place().locate("listing sagas", e))
+        const DOING: &str = "listing sagas";
+        let parts = (0..).zip(choices).map(|(place, choice)| part(place, choice, limit));
+        let Some(mut all) = parts.reduce(|mut all, next| all.union(UnionType::All, next).take()) else {
+            return Ok(Vec::new());
+        };
+        all.order_by(PLACE, Order::Asc)
+            .order_by(C::ChangedAt, Order::Desc)
+            .order_by(C::Id, Order::Asc)
+            .limit(limit);
+        let reader = Reader { db: &self.db };
+        let rows = reader.query_all(&all).await;
+        let rows = rows.map_err(|e| self.db.place().error(DOING, &e))?;
+        let read = |row: &QueryResult| {
+            let place: i32 = row.try_get("", PLACE)?;
+            Ok((
+                usize::try_from(place).unwrap_or_default(),
+                sagas::Model::from_query_result(row, "")?,
+            ))
+        };
+        let rows = rows.iter().map(read).collect::<Result<Vec<_>, DbErr>>();
+        let rows = rows.map_err(|e| self.db.place().error(DOING, &e))?;
+        let saga = |(place, row)| Saga::from_model(row).map(|saga| (place, saga));
+        let sagas = rows.into_iter().map(saga).collect::<Result<_, _>>();
+        sagas.map_err(|e| self.db.place().locate(DOING, e))
     }
+}
+
+/// The column that says which part a row is of.
+const PLACE: &str = "place";
+
+/// At most `limit` sagas of one group.
+fn part(place: i32, choice: &SagaChoice, limit: u64) -> SelectStatement {
+    use sagas::Column as C;
+    let SagaChoice { group, after } = choice;
+    // No parameter: SQLite finds the index of those that are late only by the condition that it was made with.
+    let late = |late: bool| {
+        if late {
+            Expr::col(C::Overdue)
+        } else {
+            Expr::col(C::Overdue).not()
+        }
+    };
+    let meant = Condition::all()
+        .add(C::Status.is_in(group.statuses.iter().map(|s| s.as_str())))
+        .add_option(group.late.map(late))
+        .add_option(after.as_ref().map(beyond));
+    let of_group = sagas::Entity::find()
+        .filter(meant)
+        .order_by_desc(C::ChangedAt)
+        .order_by_asc(C::Id)
+        .limit(limit)
+        .into_query();
+    Query::select()
+        .column(Asterisk)
+        .expr_as(Expr::value(place), PLACE)
+        .from_subquery(of_group, "part")
+        .take()
 }
 
 fn beyond(after: &After<Uuid>) -> Condition {

@@ -29,7 +29,7 @@ pub use engine::{Abandoned, Cancelled, Sagas};
 pub(crate) use inbox::received;
 pub use inbox::{Inbox, Receipt};
 pub use key::{Deed, StepKey};
-pub use list::SagaGroup;
+pub use list::{SagaChoice, SagaGroup};
 pub use row::{Saga, SagaStatus, StepRecord, StepState};
 pub(crate) use row::{saga_steps, sagas};
 pub(crate) use schema::{SagaTables, SagaWorker};

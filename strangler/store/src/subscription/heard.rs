@@ -36,17 +36,15 @@ impl Heard {
     }
 
     /// All of them are handled.
-    pub(super) fn committed(self) {
-        for (taping, cx, heard) in self.all {
+    pub(super) fn committed(mut self) {
+        for (taping, cx, heard) in std::mem::take(&mut self.all) {
             taping.done(&cx, move || Ok((When::Event(heard), Value::Null)));
         }
     }
 
     /// The last one has failed, because of `cause` if that counts; the others are handled again.
     pub(super) fn failed(mut self, cause: Option<&HandlerError>) {
-        let last = self.all.pop();
-        self.all.into_iter().for_each(|(taping, ..)| taping.forget());
-        match (last, cause) {
+        match (self.all.pop(), cause) {
             (None, _) => {}
             // That its database failed it says nothing of the handler.
             (Some((taping, ..)), None | Some(HandlerError::Store(_))) => taping.forget(),
@@ -55,6 +53,13 @@ impl Heard {
                 taping.done(&cx, move || Ok((When::Event(heard), told)));
             }
         }
+    }
+}
+
+/// Whatever is left is handled again, or was handled by somebody else.
+impl Drop for Heard {
+    fn drop(&mut self) {
+        self.all.drain(..).for_each(|(taping, ..)| taping.forget());
     }
 }
 

@@ -43,6 +43,7 @@ mod provisioning;
 mod pulse;
 mod queues;
 mod remote;
+mod saga_pages;
 mod saga_shapes;
 mod sagas;
 mod support;
