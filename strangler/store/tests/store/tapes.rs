@@ -413,7 +413,7 @@ mod tests {
         let db = Db::open(&home.url("notes").await, "notes", options).await.unwrap();
         let closed = closed(home).await;
         let mut compared_so_far = 0;
-        for _ in 0..150 {
+        for _ in 0..500 {
             clock.advance(TimeDelta::microseconds(rng.random_range(1..1_000_000)));
             // Several at a time, some of them of the same note.
             let notes: Vec<_> = (0..8).map(|_| Uuid::from_u128(rng.random_range(1..12))).collect();
