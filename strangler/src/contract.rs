@@ -34,6 +34,11 @@ impl Contract {
         format!("/api/v{}/{}", self.version, self.name)
     }
 
+    /// The operations that are never compared, each with the effect that cannot be captured.
+    pub fn not_compared(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.operations.iter().filter_map(|o| Some((o.id, o.uncaptured?)))
+    }
+
     /// The index of the operation with this name (`show`) or id (`catalog.show`).
     pub fn operation(&self, name: &str) -> Option<usize> {
         self.operations.iter().position(|o| o.name == name || o.id == name)

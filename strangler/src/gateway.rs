@@ -14,7 +14,7 @@ use http::{
 use hyper::body::{Body as _, Incoming};
 
 use crate::{
-    BoxFuture, Contract, Cx, Kind, Principal,
+    BoxFuture, Contract, Cx, Kind, Principal, Run,
     body::{AnswerBody, Broke, Outgoing},
     calls::{CallPart, CallSide, OUTSIDE, Recorded, Recording},
     cohort::Wanted,
@@ -24,6 +24,7 @@ use crate::{
     parallel::{Offer, Skip},
     pool::{Arrived, Outbound, Pool, read, remove_hop_by_hop},
     switch::{Switch, Way},
+    tape::Wants,
     wire::{Answered, Asked, Serve},
 };
 
@@ -90,6 +91,8 @@ pub struct Mount {
     pub server: Arc<dyn Serve>,
     /// Its switch and the way to its service; `None` where there is nothing to decide.
     pub switch: Option<(Arc<Switch>, Arc<Pool>)>,
+    /// Who wants commands recorded that are carried out here, where there is no switch.
+    pub wants: Option<Arc<dyn Wants>>,
     /// Operations that are not served here, by id: for this gateway there is nothing at their paths.
     pub but: &'static [&'static str],
 }
@@ -391,7 +394,13 @@ impl Call<'_> {
 
     async fn decide(&self, body: Outgoing) -> (&'static str, Response<AnswerBody>) {
         let Some((switch, pool)) = &self.mount.switch else {
-            return ("local", self.tell(self.local(self.cx, body).await));
+            let answer = match &self.mount.wants {
+                Some(wants) if self.operation().kind == Kind::Command && self.cx.run() == Run::Live => {
+                    self.record(&**wants, body).await
+                }
+                _ => self.local(self.cx, body).await,
+            };
+            return ("local", self.tell(answer));
         };
         if switch.is_local(self.index) {
             return ("local", self.tell(self.local(self.cx, body).await));
@@ -399,7 +408,7 @@ impl Call<'_> {
         match switch.way(self.index, self.cx) {
             Way::Local => ("local", self.tell(self.local(self.cx, body).await)),
             Way::Shadow if self.operation().kind == Kind::Command => {
-                ("local", self.tell(self.record(switch, body).await))
+                ("local", self.tell(self.record(&**switch, body).await))
             }
             Way::Shadow => {
                 let offer = switch.offer(self.index);

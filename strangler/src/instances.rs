@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::tape::Wanted;
+
 /// What a process says of itself when it registers, and again with every heartbeat: so it need not be remembered, and a
 /// monolith that was restarted knows it after one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,13 +46,16 @@ impl Registration {
 }
 
 /// What the monolith answers to a heartbeat.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heartbeat {
     /// Whether the process is asked to finish what it accepted and end.
     pub stop: bool,
     /// The epoch of the route, when the module's background work is the service's.
     #[serde(default)]
     pub turn: Option<i64>,
+    /// What it is to record and to send, so that the monolith can be compared; nothing when it is not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wanted: Option<Wanted>,
 }
 
 /// One registered process.
@@ -113,7 +118,7 @@ impl Registry {
             known.seen();
             return Heartbeat {
                 stop: known.is_ending(),
-                turn: None,
+                ..Heartbeat::default()
             };
         }
         tracing::info!(

@@ -32,6 +32,8 @@ use crate::{
     fault::Fault,
     remote::Transport,
     routes::Side,
+    shadow::Redo,
+    tape::Sent,
     wire::{Answered, Ask, Serve},
 };
 use groups::Groups;
@@ -70,6 +72,8 @@ type Make = Box<dyn FnOnce() -> (Result<Ask, Fault>, Answered) + Send>;
 enum Job {
     Read(ReadJob),
     Write(WriteJob),
+    /// What the service has carried out.
+    Sent(Box<Sent>),
 }
 
 /// One call to be compared.
@@ -92,6 +96,8 @@ struct Shared {
     noise: Noise,
     /// What the contract says of each operation's answer; read when the first is compared.
     marks: OnceLock<Box<[Marks]>>,
+    /// What does units of work again in the monolith.
+    redo: OnceLock<Arc<dyn Redo>>,
 }
 
 impl Shared {
@@ -134,6 +140,7 @@ impl ParallelRun {
             groups: Groups::new(clock, private),
             noise: Noise::new(contract.operations.len()),
             marks: OnceLock::new(),
+            redo: OnceLock::new(),
         });
         let worker = Box::pin(work(shared.clone(), jobs, service, monolith));
         (Self { shared, queue }, worker)
@@ -284,6 +291,7 @@ async fn work(
             let verdict = match job {
                 Job::Read(job) => reads::compare(&shared, job, sides).await,
                 Job::Write(job) => writes::compare(&shared, job, &*service).await,
+                Job::Sent(sent) => writes::compare_sent(&shared, *sent).await,
             };
             shared.counts.count(&verdict);
         });

@@ -7,11 +7,20 @@ use futures_util::FutureExt;
 use serde_json::Value;
 
 use crate::{
-    Contract, Cx, Serve,
+    BoxFuture, Contract, Cx, Serve,
     fault::{Fault, FaultKind},
-    tape::{CommandAsked, Given, Replayed, Tape, told},
+    tape::{CommandAsked, Given, Replayed, ShadowAsk, Tape, told},
     wire::{Answered, Ask, Asked},
 };
+
+/// Does a module's units of work again, whatever they are.
+pub trait Redo: Send + Sync + 'static {
+    /// Does this one again, for whoever `cx` says.
+    ///
+    /// # Errors
+    /// A sentence, when the module has no such unit of work.
+    fn redo<'a>(&'a self, cx: &'a Cx, ask: ShadowAsk) -> BoxFuture<'a, Result<Replayed, String>>;
+}
 
 /// Where a service is asked: `/shadow/v1/catalog`.
 pub fn path(module: &str) -> String {

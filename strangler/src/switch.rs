@@ -10,7 +10,7 @@ use crate::{
     routes::{ModuleRoutes, Route, RouteTable, Side, Stage},
     share,
     stats::ModuleStats,
-    tape::{Place, Subject, Taping, Wants},
+    tape::{Place, Subject, Taping, Wanted, Wants},
 };
 
 /// Which way a call takes.
@@ -139,6 +139,21 @@ impl Switch {
     /// The same for a call that the service has answered.
     pub fn offer_verify(&self, index: usize) -> Option<Offer> {
         self.parallel.offer(index, Side::Service)
+    }
+
+    /// What the service is to record, so that the monolith can be compared; `None` when that is nothing.
+    pub fn wanted(&self) -> Option<Wanted> {
+        let routes = self.routes.now();
+        let sample = |route: &Route| (route.stage == Stage::Verify).then_some(route.sample);
+        let commands = self.contract.operations.iter().enumerate();
+        let commands = commands.filter(|(_, operation)| operation.kind == Kind::Command);
+        let wanted = Wanted {
+            work: sample(&routes.module),
+            commands: commands
+                .filter_map(|(index, operation)| Some((operation.id.to_owned(), sample(routes.of(index))?)))
+                .collect(),
+        };
+        (wanted != Wanted::default()).then_some(wanted)
     }
 
     /// Records a command whose way is [`Way::Shadow`], if there is a place for it; if not, that is counted.

@@ -9,6 +9,7 @@
 //!
 //! A context without a tape, which is nearly every one, costs a null pointer.
 
+mod away;
 mod case;
 mod deck;
 mod port;
@@ -18,6 +19,7 @@ mod wire;
 
 use std::{fmt, sync::Arc};
 
+pub use away::{Away, Batch, Recordings, Sent, Wanted};
 pub use case::{
     Asked, Called, CommandAsked, EventHeard, EventLeft, Given, Made, Recording, Replayed, RowGiven, RowLeft, ShadowAsk,
     StepTaken, Then, UnitGiven, ViewsGiven, When, Written,

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use strangler::{
-    routes::{AuditEntry, Change, Fallback, Stage},
+    routes::{Change, Fallback, Stage},
     share::Share,
 };
 
@@ -14,7 +14,7 @@ use super::{
     settings,
 };
 use crate::{
-    control::{Health, ModuleStatus, Status},
+    control::{Flipped, Health, ModuleStatus, Status},
     databases::{self, CONTROL, Worker},
     docs,
     modules::{self, MODULES},
@@ -162,11 +162,16 @@ pub(super) async fn stage(args: StageArgs, global: &Global) -> Result<(), Failur
         cohorts,
         why: args.why,
     };
-    let entry: AuditEntry = Client::find(global)?.post("/control/v1/stage", &change).await?;
+    let flipped: Flipped = Client::find(global)?.post("/control/v1/stage", &change).await?;
     if args.output.json {
-        return output::json(&entry);
+        return output::json(&flipped);
     }
-    output::text(&format!("{}: {} → {}\n", entry.target, entry.from, entry.to))
+    let entry = &flipped.entry;
+    let mut text = format!("{}: {} → {}\n", entry.target, entry.from, entry.to);
+    for operation in &flipped.not_compared {
+        text.push_str(&format!("not compared: {operation}, which cannot be captured\n"));
+    }
+    output::text(&text)
 }
 
 pub(super) async fn status(args: Json, global: &Global) -> Result<(), Failure> {

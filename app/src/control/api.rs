@@ -16,8 +16,8 @@ use strangler::{
     Principal, Problem, Scopes,
     instances::{Heartbeat, Registration},
     problem::PROBLEM_JSON,
-    routes::{AuditEntry, Change, Refusal},
-    tape::Recording,
+    routes::{AuditEntry, Change, Refusal, Stage},
+    tape::{Batch, Recording},
 };
 use strangler_store::LogError;
 use uuid::Uuid;
@@ -33,6 +33,10 @@ use crate::{
 
 /// The most that one answer lists.
 pub(super) const MOST: u64 = 1000;
+/// Where a service sends what it recorded.
+pub const RECORDINGS_PATH: &str = "/control/v1/modules/{module}/recordings";
+/// The most bytes of recordings that are read at a time.
+const RECORDINGS: usize = 32 << 20;
 /// The longest wait of a request for events.
 const WAIT: Duration = Duration::from_secs(20);
 
@@ -50,6 +54,10 @@ pub fn router(control: Arc<Control>) -> Router {
             post(run_case).layer(DefaultBodyLimit::max(16 << 20)),
         )
         .route("/control/v1/modules/{module}/openapi", get(openapi))
+        .route(
+            RECORDINGS_PATH,
+            post(recordings).layer(DefaultBodyLimit::max(RECORDINGS)),
+        )
         .route("/control/v1/modules/{module}/extract", post(extract))
         .route("/control/v1/modules/{module}/merge-back", post(merge_back))
         .route("/control/v1/instances/{id}", put(heartbeat))
@@ -198,8 +206,27 @@ async fn stage(
     Operator(by): Operator,
     State(control): State<Arc<Control>>,
     Body(change): Body<Change>,
-) -> Result<Json<AuditEntry>, ControlProblem> {
-    Ok(Json(control.change(&change, &by).await?))
+) -> Result<Json<Flipped>, ControlProblem> {
+    let entry = control.change(&change, &by).await?;
+    let compares = matches!(change.stage, Some(Stage::Shadow | Stage::Verify));
+    let running = control
+        .modules
+        .iter()
+        .find(|m| compares && m.contract.name == change.target);
+    let not_compared = running.into_iter().flat_map(|m| m.contract.not_compared());
+    let not_compared = not_compared.map(|(id, effect)| format!("{id}: it {effect}")).collect();
+    Ok(Json(Flipped { entry, not_compared }))
+}
+
+/// A toggle that was flipped.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Flipped {
+    /// Its line in the audit trail.
+    #[serde(flatten)]
+    pub entry: AuditEntry,
+    /// What is not compared all the same, each with the effect that cannot be captured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_compared: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -422,6 +449,18 @@ fn is_address(url: &str) -> bool {
         .authority()
         .is_some_and(|a| !a.as_str().contains('@') && !a.host().is_empty());
     uri.scheme_str() == Some("http") && bare && authority && url.len() <= 256
+}
+
+/// What a service has carried out and recorded, to be done again here.
+async fn recordings(
+    _: AnyInsider,
+    State(control): State<Arc<Control>>,
+    At(module): At<String>,
+    Body(batch): Body<Batch>,
+) -> Result<StatusCode, ControlProblem> {
+    let running = control.module(&module).map_err(unknown)?;
+    running.switch.parallel().take(batch);
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn leave(

@@ -22,7 +22,7 @@ mod status;
 mod store;
 mod text;
 
-pub use api::{ControlProblem, misread, router};
+pub use api::{ControlProblem, Flipped, RECORDINGS_PATH, misread, router};
 pub use calls::{CALLS_PATH, CALLS_SCOPE, Calls};
 pub use cases::{CaseRun, CaseSide};
 pub use chosen::{Chosen, ChosenLetters};
@@ -361,7 +361,10 @@ impl Control {
             let merged = merged.map_err(|e| Refusal::Failed(e.to_string()))?;
             let known = self.registry.all().iter().any(|i| i.registration.id == registration.id);
             if !known && merged.is_some_and(|merged| stamp <= merged) {
-                return Ok(Heartbeat { stop: true, turn: None });
+                return Ok(Heartbeat {
+                    stop: true,
+                    ..Heartbeat::default()
+                });
             }
         }
         if self.registry.of(&registration.module).len() >= INSTANCES {
@@ -380,12 +383,7 @@ impl Control {
         let mut changes = self.registry.changes();
         if let Some((seen, patience)) = seen {
             let news = async {
-                while self.answer_to(id, &mut turn)
-                    == (Heartbeat {
-                        stop: false,
-                        turn: seen,
-                    })
-                {
+                while self.news_of(id, &mut turn) == (false, seen) {
                     tokio::select! {
                         _ = turn.changed() => {}
                         _ = changes.changed() => {}
@@ -397,16 +395,16 @@ impl Control {
                 () = self.stop.cancelled() => {}
             }
         }
-        Ok(self.answer_to(id, &mut turn))
+        let (stop, turn) = self.news_of(id, &mut turn);
+        let wanted = running.switch.wanted();
+        Ok(Heartbeat { stop, turn, wanted })
     }
 
-    fn answer_to(&self, id: Uuid, turn: &mut watch::Receiver<Option<i64>>) -> Heartbeat {
+    /// Whether a process is asked to end, and whether the background work is its.
+    fn news_of(&self, id: Uuid, turn: &mut watch::Receiver<Option<i64>>) -> (bool, Option<i64>) {
         let all = self.registry.all();
         let instance = all.iter().find(|i| i.registration.id == id);
-        Heartbeat {
-            stop: instance.is_some_and(|i| i.is_ending()),
-            turn: *turn.borrow_and_update(),
-        }
+        (instance.is_some_and(|i| i.is_ending()), *turn.borrow_and_update())
     }
 
     /// A time later than every one before, whatever the clock does: what came first is told by it.

@@ -1,7 +1,7 @@
 //! The control plane's own tables, in the schema `strangler`.
 
 mod audit;
-mod mismatches;
+mod groups;
 
 use chrono::{DateTime, Utc};
 use sea_orm::{ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait, sea_query::OnConflict};

@@ -22,7 +22,7 @@ use strangler::{
     gateway::{Edge, Gateway, GatewayLimits, Mount},
     instances::{Heartbeat, Registration},
     pool::{HttpClient, PoolLimits, http_client},
-    tape::Deck,
+    tape::{Away, Deck, Recordings},
 };
 use strangler_store::{Db, EventLog, RemoteLog, Turn};
 use tokio::sync::watch;
@@ -37,7 +37,7 @@ use super::{
 };
 use crate::{
     auth::ServiceDoor,
-    control::ControlProblem,
+    control::{ControlProblem, RECORDINGS_PATH},
     databases,
     identity::{FetchJwks, Token, Verifier},
     listener::{AnyBody, bind, serve},
@@ -97,7 +97,11 @@ pub async fn join(mut settings: Settings, options: JoinOptions, ready: impl FnOn
     let requests = settings.console.requests;
     let recorder: Recorded =
         (requests > 0).then(|| Arc::new(Recorder::of_service(&modules::names(), requests, &*clock)));
-    let started = start(module, &db, &settings, &monolith, &recorder)?;
+    let queue = settings.parallel_run.queue;
+    let (away, recordings) = Away::new(contract, settings.parallel_run.body_limit, queue);
+    let deck = Deck::default();
+    deck.connect(Arc::new(away.clone()));
+    let started = start(module, &db, &settings, &monolith, (&recorder, deck))?;
     let again = Again::new(&started);
     let server = started.server;
     let verifier = Arc::new(Verifier::new(contract.name, monolith.clone().fetch_keys(), clock));
@@ -109,6 +113,7 @@ pub async fn join(mut settings: Settings, options: JoinOptions, ready: impl FnOn
     let mounts = vec![Mount {
         server,
         switch: None,
+        wants: Some(Arc::new(away.clone())),
         but: &[],
     }];
     let door = Arc::new(ServiceDoor(verifier));
@@ -152,12 +157,16 @@ pub async fn join(mut settings: Settings, options: JoinOptions, ready: impl FnOn
         let every = settings.instances.heartbeat;
         async move {
             tokio::select! {
-                () = beat(&monolith, &registration, every, turn, told) => {}
+                () = beat(&monolith, &registration, every, (turn, away), told) => {}
                 () = stop.cancelled() => {}
             }
         }
     };
     background.run(heartbeat);
+    let (to, stopped) = (monolith.clone(), stop.clone());
+    background.run(async move {
+        tokio::select! { () = send(&to, contract.name, recordings) => {}, () = stopped.cancelled() => {} }
+    });
     let stopping = async {
         let by_signal = tokio::select! {
             signal = asked_to_stop() => {
@@ -223,7 +232,7 @@ fn start(
     db: &Db,
     settings: &Settings,
     monolith: &Monolith,
-    recorder: &Recorded,
+    (recorder, deck): (&Recorded, Deck),
 ) -> Result<Started, String> {
     let contract = module.contract;
     let limits = PoolLimits {
@@ -240,7 +249,7 @@ fn start(
         stats: Arc::new(ModuleStats::new(contract.operations.len()).recorded(recorder.clone())),
         peers: &peers,
         log: &|name| Ok(monolith.log(name)),
-        deck: Deck::default(),
+        deck,
         settings,
     })
 }
@@ -251,7 +260,7 @@ async fn beat(
     monolith: &Monolith,
     registration: &Registration,
     every: Duration,
-    turn: watch::Sender<Option<i64>>,
+    (turn, recording): (watch::Sender<Option<i64>>, Away),
     told: CancellationToken,
 ) {
     let mut away = false;
@@ -261,7 +270,8 @@ async fn beat(
         let began = Instant::now();
         match monolith.heartbeat(registration, seen, every).await {
             Ok(Heartbeat { stop: true, .. }) => return told.cancel(),
-            Ok(Heartbeat { turn: now, .. }) => {
+            Ok(Heartbeat { turn: now, wanted, .. }) => {
+                recording.want(wanted.unwrap_or_default());
                 if std::mem::take(&mut away) {
                     tracing::info!(monolith = monolith.base, "the monolith is back: registered again");
                 }
@@ -295,6 +305,24 @@ async fn beat(
             }
         }
         tokio::time::sleep(every.saturating_sub(began.elapsed())).await;
+    }
+}
+
+/// Sends what was recorded to the monolith, which does it again and compares. Nobody waits for it: while the monolith is away,
+/// what does not fit is counted, and the count is sent when it is back.
+async fn send(monolith: &Monolith, module: &str, mut recordings: Recordings) {
+    let path = RECORDINGS_PATH.replace("{module}", module);
+    loop {
+        let batch = recordings.next().await;
+        let sent = match serde_json::to_vec(&batch) {
+            Ok(body) => monolith.ask(Method::POST, &path, body.into(), PATIENCE).await.map(drop),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(why) = sent {
+            tracing::debug!(why, "recordings could not be sent to the monolith");
+            recordings.lost(&batch);
+            tokio::time::sleep(PATIENCE).await;
+        }
     }
 }
 

@@ -30,7 +30,7 @@ use tokio::sync::Mutex;
 use tower::ServiceExt;
 use uuid::Uuid;
 
-use super::{Background, asked_to_stop, nothing, probes::Probes};
+use super::{Background, asked_to_stop, nothing, probes::Probes, shadow::Again};
 use crate::{
     auth::{Exchange, InternalDoor, PublicDoor},
     console,
@@ -313,7 +313,7 @@ impl House<'_> {
             deck: deck.clone(),
             settings,
         })?;
-        let again = super::Again::new(&started);
+        let again = Again::new(&started);
         let server = started.server;
         let way = PoolLimits {
             timeout: settings.remote.timeout,
@@ -330,6 +330,7 @@ impl House<'_> {
         };
         let (parallel, worker) =
             ParallelRun::new(contract, limits, Arc::new(SystemClock), pool.clone(), server.clone());
+        parallel.with_redo(Arc::new(again.clone()));
         let stop = background.stop().clone();
         background.run(async move {
             tokio::select! { () = worker => {}, () = stop.cancelled() => {} }
@@ -363,6 +364,7 @@ impl House<'_> {
 
 fn mount(running: &Running, but: &'static [&'static str]) -> Mount {
     Mount {
+        wants: None,
         but,
         server: running.server.clone(),
         switch: Some((running.switch.clone(), running.pool.clone())),

@@ -11,9 +11,9 @@ use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use strangler::{
-    Cx, Scopes, Serve,
+    BoxFuture, Cx, Scopes, Serve,
     gateway::{Authenticate, Authenticated, NotKnown},
-    shadow,
+    shadow::{self, Redo},
     tape::{Replayed, ShadowAsk, When},
 };
 use strangler_store::{Hearing, Sagas};
@@ -55,6 +55,12 @@ impl Again {
                 None => Err(format!("{module} has no subscription {}", heard.subscription)),
             },
         }
+    }
+}
+
+impl Redo for Again {
+    fn redo<'a>(&'a self, cx: &'a Cx, ask: ShadowAsk) -> BoxFuture<'a, Result<Replayed, String>> {
+        Box::pin(self.replay(cx, ask))
     }
 }
 

@@ -5,14 +5,14 @@ use http::header::CONTENT_TYPE;
 use super::Call;
 use crate::{
     body::Outgoing,
-    switch::Switch,
+    tape::{Subject, Wants},
     wire::{ANSWER, Answered, Ask},
 };
 
 impl Call<'_> {
-    /// A command that the monolith answers, recorded so that the service can do it again.
-    pub(super) async fn record(&self, switch: &Switch, body: Outgoing) -> Answered {
-        let Some(taping) = switch.record(self.index) else {
+    /// A command that is carried out here, recorded so that the other side can do it again.
+    pub(super) async fn record(&self, wants: &dyn Wants, body: Outgoing) -> Answered {
+        let Some(taping) = wants.begin(Subject::Command(self.index)) else {
             return self.local(self.cx, body).await;
         };
         let body = match self.collect(self.cx, body).await {

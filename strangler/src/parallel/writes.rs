@@ -18,11 +18,13 @@ use super::{
 };
 use crate::{
     Cx,
-    compare::{Marks, differences_but},
+    compare::{Difference, DifferenceKind, Marks, differences_but},
     effects,
     fault::FaultKind,
     remote::Transport,
-    tape::{Finished, Place, Recording, Replayed, ShadowAsk, Subject, Then, When},
+    routes::Side,
+    shadow::Redo,
+    tape::{Batch, Finished, Place, Recording, Replayed, Sent, ShadowAsk, Subject, Then, When},
 };
 
 /// A unit of work that was recorded, and has to be compared.
@@ -54,6 +56,23 @@ impl ParallelRun {
             Err(_) => {
                 self.skip(Skip::QueueFull);
                 None
+            }
+        }
+    }
+
+    /// `redo` does units of work again in the monolith, when the service has carried them out. The first stays.
+    pub fn with_redo(&self, redo: Arc<dyn Redo>) {
+        drop(self.shared.redo.set(redo));
+    }
+
+    /// Takes what the service has recorded: each is done again in the monolith. What does not fit is counted.
+    pub fn take(&self, batch: Batch) {
+        for (skip, times) in batch.skipped {
+            self.shared.counts.dropped(skip, times);
+        }
+        for sent in batch.recordings {
+            if self.queue.try_send(Job::Sent(Box::new(sent))).is_err() {
+                self.skip(Skip::QueueFull);
             }
         }
     }
@@ -118,27 +137,58 @@ pub(super) async fn compare(shared: &Shared, job: WriteJob, service: &dyn Transp
         remote: milliseconds(began.elapsed()),
     };
     let note = (job.subject.into_owned(), cx.trace().id(), latency_ms);
-    judge(shared, note, recording, replayed)
+    judge(shared, note, (recording, Side::Monolith), replayed)
+}
+
+/// Has the monolith do again what the service has carried out, and compares.
+pub(super) async fn compare_sent(shared: &Shared, sent: Sent) -> Verdict {
+    let Some(redo) = shared.redo.get() else {
+        return Verdict::CandidateError;
+    };
+    let (within, cx) = (shared.limits.timeout, sent.cx());
+    let cx = cx.with_budget(within).shadow();
+    let ask = ShadowAsk {
+        when: sent.recording.when.clone(),
+        given: sent.recording.given.clone(),
+    };
+    let began = Instant::now();
+    let replayed = match tokio::time::timeout(within, redo.redo(&cx, ask)).await {
+        Err(_) => return Verdict::TimedOut,
+        Ok(Err(_)) => return Verdict::CandidateError,
+        Ok(Ok(replayed)) => replayed,
+    };
+    let latency_ms = Latencies {
+        local: milliseconds(began.elapsed()),
+        remote: milliseconds(Duration::from_micros(sent.took_us)),
+    };
+    let note = (sent.subject, cx.trace().id(), latency_ms);
+    judge(shared, note, (sent.recording, Side::Service), replayed)
 }
 
 /// What comes of a unit of work that was done on both sides.
 fn judge(
     shared: &Shared,
     (operation, trace, latency_ms): (String, crate::TraceId, Latencies),
-    recording: Recording,
+    (recording, by): (Recording, Side),
     replayed: Replayed,
 ) -> Verdict {
     if let Some(missing) = replayed.missing {
         return Verdict::Inconclusive(Open::NotRecorded(kind_of(&missing)));
     }
-    let answers = Answers {
-        local: told(&recording.answer, &recording.then),
-        remote: told(&replayed.answer, &replayed.then),
+    let first = told(&recording.answer, &recording.then);
+    let second = told(&replayed.answer, &replayed.then);
+    let (local, remote) = match by {
+        Side::Monolith => (first, second),
+        Side::Service => (second, first),
     };
+    let answers = Answers { local, remote };
     let marks = marks(shared, &recording);
-    let found = effects::compared(&recording, replayed, |local, remote| {
-        differences_but(local, remote, marks)
+    let mut found = effects::compared(&recording, replayed, |first, second| {
+        differences_but(first, second, marks)
     });
+    if by == Side::Service {
+        found.iter_mut().for_each(turn_round);
+    }
     if found.is_empty() {
         return Verdict::Match;
     }
@@ -151,6 +201,16 @@ fn judge(
     };
     shared.groups.note(found, sighting);
     Verdict::Mismatch
+}
+
+/// The monolith's side is always told first, whichever was recorded.
+fn turn_round(difference: &mut Difference) {
+    std::mem::swap(&mut difference.local, &mut difference.remote);
+    difference.kind = match difference.kind {
+        DifferenceKind::Missing => DifferenceKind::Extra,
+        DifferenceKind::Extra => DifferenceKind::Missing,
+        kind => kind,
+    };
 }
 
 /// What the contract says of a command's answer; a refusal is no such answer.

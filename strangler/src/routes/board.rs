@@ -251,6 +251,17 @@ impl Switchboard {
         {
             allowed(contract, after.stage).map_err(Refusal::Refused)?;
         }
+        if let Some(after) = &after
+            && matches!(after.stage, Stage::Shadow | Stage::Verify)
+            && let Some(operation) = index.map(|i| &contract.operations[i])
+            && let Some(effect) = operation.uncaptured
+        {
+            return Err(Refusal::Refused(format!(
+                "{} cannot go to `{}`: it {effect}, which cannot be captured, so nobody can tell whether the other side would do \
+                 the same; leave it where it is, or try it on some callers with `canary`",
+                operation.id, after.stage
+            )));
+        }
         let name = |route: Option<&Route>| route.map_or_else(|| "inherit".to_owned(), ToString::to_string);
         let entry = AuditEntry {
             at: self.clock.now(),

@@ -8,7 +8,7 @@ use utoipa::openapi::OpenApi;
 use super::*;
 use crate::{Auth, BoxFuture, Contract, Kind, Operation, SystemClock, cohort::Cohort, compare::Marks};
 
-const fn operation(name: &'static str, id: &'static str, kind: Kind) -> Operation {
+const fn operation(name: &'static str, id: &'static str, kind: Kind, uncaptured: Option<&'static str>) -> Operation {
     Operation {
         name,
         id,
@@ -17,7 +17,7 @@ const fn operation(name: &'static str, id: &'static str, kind: Kind) -> Operatio
         path: "/",
         auth: Auth::Public,
         headers: &[],
-        uncaptured: None,
+        uncaptured,
         doc: "",
         input_marks: Marks::default,
         answer_marks: Marks::default,
@@ -30,8 +30,14 @@ static SHOP: Contract = Contract {
     pages: false,
     doc: "",
     operations: &[
-        operation("look", "shop.look", Kind::Query),
-        operation("buy", "shop.buy", Kind::Command),
+        operation("look", "shop.look", Kind::Query, None),
+        operation("buy", "shop.buy", Kind::Command, None),
+        operation(
+            "print",
+            "shop.print",
+            Kind::Command,
+            Some("prints on the shop's printer"),
+        ),
     ],
     events: &[],
     openapi: || OpenApi::builder().build(),
@@ -293,6 +299,24 @@ async fn background_work_changes_hands_with_who_answers_all() {
         assert_eq!((*monolith.borrow(), *service.borrow()), want);
     }
     assert_eq!(epoch, 3);
+}
+
+#[tokio::test]
+async fn what_cannot_be_captured_is_not_compared() {
+    let kept = Arc::default();
+    let board = board(&kept).await;
+    for stage in [Stage::Shadow, Stage::Verify] {
+        match change(&board, &to("shop.print", stage)).await {
+            Err(Refusal::Refused(why)) => assert!(why.contains("prints on the shop's printer"), "{why}"),
+            other => panic!("{stage}: {other:?}"),
+        }
+        // The others of its module are.
+        change(&board, &to("shop", stage)).await.unwrap();
+        change(&board, &to("shop.buy", stage)).await.unwrap();
+    }
+    change(&board, &to("shop.print", Stage::Remote)).await.unwrap();
+    let not_compared: Vec<_> = SHOP.not_compared().collect();
+    assert_eq!(not_compared, [("shop.print", "prints on the shop's printer")]);
 }
 
 #[test]

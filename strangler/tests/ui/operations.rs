@@ -39,6 +39,12 @@ pub trait Catalog {
     #[query(get = "/i", auth = public, etag = "version")]
     async fn quoted_field(&self, cx: &Cx) -> Result<Show, CatalogError>;
 
+    #[query(get = "/l", auth = public, uncaptured = "prints")]
+    async fn captured_query(&self, cx: &Cx) -> Result<Show, CatalogError>;
+
+    #[command(put = "/m", auth = public, uncaptured = true)]
+    async fn wordless_effect(&self, cx: &Cx) -> Result<Show, CatalogError>;
+
     #[query(get = i, auth = public)]
     async fn path_without_quotes(&self, cx: &Cx) -> Result<Show, CatalogError>;
 

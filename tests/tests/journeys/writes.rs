@@ -52,6 +52,16 @@ async fn judged(system: &System, module: &str, eligible: u64) -> Value {
     .await
 }
 
+/// What units of work were not given when they were done again. Reads may meet a state that has moved; these cannot.
+fn not_recorded(run: &Value) -> Vec<&str> {
+    let open = run["open"].as_object().expect("names");
+    let of_reads = ["state_moved", "not_asked_again"];
+    open.keys()
+        .map(String::as_str)
+        .filter(|name| !of_reads.contains(name))
+        .collect()
+}
+
 /// The groups of a module's mismatches: operation, place and kind.
 async fn groups(system: &System, module: &str) -> BTreeSet<(String, String, String)> {
     let said: Value = serde_json::from_str(&system.run(&["diffs", module, "--json"]).await).expect("JSON");
@@ -146,11 +156,13 @@ const FAULTS: [(&str, Fault, (&str, &str, &str)); 11] = [
         "rounding",
         |ask, said| {
             announced(ask, said) && {
-                said["answer"]["body"]["prices"][1]["price"]["amount"] = json!(2999);
+                let starts = said["answer"]["body"]["starts_at"].as_str().expect("a time");
+                let rounded = starts.replace(":30:00", ":30:01");
+                said["answer"]["body"]["starts_at"] = json!(rounded);
                 true
             }
         },
-        ("catalog.announce", "/prices/1/price/amount", "value"),
+        ("catalog.announce", "/starts_at", "value"),
     ),
     (
         "another type",
@@ -477,11 +489,13 @@ async fn nobody_waits_for_it_and_nothing_of_it_is_seen() {
         let run = system.on_map(module).await["parallel_run"].clone();
         let said = system.run(&["diffs", module]).await;
         assert_eq!(
-            (&run["mismatched"], &run["inconclusive"]),
-            (&0.into(), &0.into()),
-            "{module}: {run}\n{said}"
+            run["mismatched"], 0,
+            "{module}: {run}
+{said}"
         );
-        assert_eq!(run["matched"], run["eligible"], "{module}: {run}");
+        assert_eq!(not_recorded(&run), [] as [&str; 0], "{module}: {run}");
+        let of = |key: &str| run[key].as_u64().expect("a count");
+        assert_eq!(of("matched") + of("inconclusive"), of("eligible"), "{module}: {run}");
         println!("{module}: {:?}", services[module].subjects());
     }
     let subjects: BTreeSet<_> = services.values().flat_map(|s| s.subjects().into_keys()).collect();
@@ -538,10 +552,11 @@ async fn a_box_office_under_load_finds_nothing_to_complain_of() {
         println!("{module}: {run}");
         let said = system.run(&["diffs", module]).await;
         assert_eq!(
-            (&run["mismatched"], &run["inconclusive"]),
-            (&0.into(), &0.into()),
-            "{module}: {run}\n{said}"
+            run["mismatched"], 0,
+            "{module}: {run}
+{said}"
         );
+        assert_eq!(not_recorded(&run), [] as [&str; 0], "{module}: {run}");
         assert_eq!(run["candidate_error"], 0, "{module}: {run}");
     }
 }
