@@ -19,8 +19,10 @@ use sea_orm::{
 
 use crate::{DbOptions, StoreError, error::Place};
 
-/// Page cache of one connection; a schema's hot pages are in the system's cache anyway.
-const CACHE_KIB: u32 = 1024;
+/// Page cache of the writer, and of each reader; a schema's hot pages are in the system's cache anyway. These caches are full
+/// sooner or later: what a process of seven schemas holds in the end is seven times the sum of five.
+const WRITER_CACHE_KIB: u32 = 1024;
+const READER_CACHE_KIB: u32 = 256;
 
 /// The file that the URL names, or what is wrong with it.
 pub(crate) fn file_of(url: &str) -> Result<PathBuf, String> {
@@ -47,16 +49,19 @@ pub(crate) async fn open(
         .foreign_keys(true)
         .busy_timeout(options.busy_timeout)
         .pragma("recursive_triggers", "ON")
-        .pragma("cache_size", format!("-{CACHE_KIB}"))
         .disable_statement_logging();
     let writing = shared
         .clone()
+        .pragma("cache_size", format!("-{WRITER_CACHE_KIB}"))
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full);
     let writer = open_writer(writing, place, options).await?;
     // The writer has made the file a WAL database by now; a reader must not try to.
     let readers = pool(options).max_connections(options.max_connections.saturating_sub(1).clamp(1, 4));
-    let reader = readers.connect_lazy_with(shared.read_only(true));
+    let reading = shared
+        .read_only(true)
+        .pragma("cache_size", format!("-{READER_CACHE_KIB}"));
+    let reader = readers.connect_lazy_with(reading);
     Ok((
         SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
         SqlxSqliteConnector::from_sqlx_sqlite_pool(reader),
