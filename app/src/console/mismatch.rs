@@ -14,6 +14,7 @@ use axum::{
 };
 use chrono::NaiveDate;
 use serde::Deserialize;
+use serde_json::Value;
 use strangler::{Clock, compare::DifferenceKind, parallel::Answer};
 
 use super::{
@@ -81,6 +82,29 @@ fn meaning(kind: DifferenceKind) -> &'static str {
     }
 }
 
+/// Where a place is in an answer as it is kept. That of a query is kept as it is; of a unit of work, `answer` and `then` are, and
+/// what it did is named by what it is called, not by its place in the list.
+fn pointer(body: &Value, path: &str) -> String {
+    let Some(then) = body.get("then").filter(|_| body.get("answer").is_some()) else {
+        return path.to_owned();
+    };
+    let Some(effect) = path.strip_prefix("/then/") else {
+        return match path.strip_prefix("/answer") {
+            Some(_) => path.to_owned(),
+            None => format!("/answer{path}"),
+        };
+    };
+    let mut parts = effect.splitn(3, '/');
+    let (list, name) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let name = name.replace("~1", "/").replace("~0", "~");
+    let rest = parts.next().map(|rest| format!("/{rest}")).unwrap_or_default();
+    let left: &[Value] = then.get(list).and_then(Value::as_array).map_or(&[], Vec::as_slice);
+    let called = |one: &Value| ["kind", "name", "type", "port"].iter().any(|key| one[*key] == *name);
+    // The last one of several: what is there twice is there once too often.
+    let at = left.iter().rposition(called).unwrap_or(left.len());
+    format!("/then/{list}/{at}{rest}")
+}
+
 fn whole(id: &'static str, name: &'static str, answer: &Answer, path: &str, kind: DifferenceKind) -> Side {
     let status_differs = kind == DifferenceKind::Status;
     Side {
@@ -90,7 +114,7 @@ fn whole(id: &'static str, name: &'static str, answer: &Answer, path: &str, kind
         status_differs,
         lines: match status_differs {
             true => json::plain(&answer.body),
-            false => json::marked(&answer.body, path),
+            false => json::marked(&answer.body, &pointer(&answer.body, path)),
         },
     }
 }
@@ -265,5 +289,36 @@ pub(super) async fn say(
         }
         Ok(_) => Said::done("Acknowledged; it comes last in the list until then.").on(&console, &here, &query),
         Err(refusal) => Said::refusal(&refusal).on(&console, &here, &query),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_place_is_found_in_what_is_kept() {
+        let read = json!({"a": 1});
+        assert_eq!(pointer(&read, "/a"), "/a");
+        let write = json!({
+            "answer": {"version": 1},
+            "then": {
+                "rows": [{"kind": "act", "state": {}}, {"kind": "show", "state": {"x": 1}}],
+                "writes": [], "calls": [{"port": "provider.capture"}, {"port": "provider.capture"}],
+                "events": [{"type": "catalog.show.announced"}],
+            },
+        });
+        for (path, place) in [
+            ("/version", "/answer/version"),
+            ("", "/answer"),
+            ("/answer/done", "/answer/done"),
+            ("/then/rows/show/state/x", "/then/rows/1/state/x"),
+            ("/then/calls/provider.capture", "/then/calls/1"),
+            ("/then/events/catalog.show.changed", "/then/events/1"),
+        ] {
+            assert_eq!(pointer(&write, path), place);
+        }
     }
 }

@@ -72,6 +72,11 @@ pub const RULES: &[Rule] = &[
         check: sources::clock_and_ids_are_given,
     },
     Rule {
+        name: "contexts-stay-on-tape",
+        law: "a module that makes a context for a call says for whom, so that a replay calls nobody",
+        check: sources::contexts_stay_on_tape,
+    },
+    Rule {
         name: "channels-are-bounded",
         law: "every channel has a bound",
         check: sources::channels_are_bounded,

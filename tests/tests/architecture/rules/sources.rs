@@ -47,6 +47,31 @@ pub fn clock_and_ids_are_given(workspace: &Workspace) -> Vec<Violation> {
     )
 }
 
+/// How many lines below `Cx::new` it is said for whom.
+const SAID_WITHIN: usize = 6;
+
+/// A context made from nothing is on nobody's tape: what is called with it is not recorded, and called again by a replay.
+pub fn contexts_stay_on_tape(workspace: &Workspace) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    let shipped = workspace.crates.iter().flat_map(|member| member.shipped());
+    for source in shipped.filter(|source| source.path.starts_with("modules/")) {
+        for name in source.names().filter(|name| name.ends_in("Cx::new")) {
+            let said = |other: &Name| {
+                other.ends_in("on_behalf_of") && (name.line..=name.line + SAID_WITHIN).contains(&other.line)
+            };
+            if !source.names().any(said) {
+                violations.push(Violation::new(
+                    source.at(name.line),
+                    &name.full,
+                    "a context made from nothing leaves the tape: a unit of work that is done again would call somebody",
+                    "add `.on_behalf_of(cx)` right below, with the context of whoever is served",
+                ));
+            }
+        }
+    }
+    violations
+}
+
 /// A queue without a bound hides a slow reader until the memory is gone.
 pub fn channels_are_bounded(workspace: &Workspace) -> Vec<Violation> {
     named(
