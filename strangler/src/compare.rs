@@ -348,6 +348,20 @@ mod tests {
     }
 
     #[test]
+    fn what_was_wrong_with_a_form_is_told_in_words_of_ones_own() {
+        let own = Marks::default().field("at", Marks::default().ignore());
+        let way = json!({"type": "urn:problem-type:way:invalid", "detail": "the body: x"});
+        let domain = json!({"type": "urn:problem-type:catalog:no-such-show", "detail": "no show has the id x"});
+        for (status, body, words) in [(422, way, 0), (404, domain, 1)] {
+            let mut other = body.clone();
+            other["detail"] = json!("otherwise");
+            let found = differences_but(&body, &other, Marks::of_answer(&own, status, &body));
+            assert_eq!(found.len(), words, "{body}");
+        }
+        assert_eq!(Marks::of_answer(&own, 200, &json!({})), &own);
+    }
+
+    #[test]
     fn a_pointer_with_a_star_ignores_it_everywhere() {
         let marks = Marks::default().ignoring("/items/*/updated_at").ignoring("/a~1b");
         let (local, remote) = (

@@ -91,12 +91,12 @@ impl Control {
             When::Command(asked) | When::Query(asked) => running.contract.operation(&asked.operation),
             When::Step(_) | When::Event(_) => None,
         };
-        let done = case.answer["status"].as_u64().is_some_and(|status| status < 400);
-        let marks = match index.filter(|_| done) {
-            Some(index) => (running.contract.operations[index].answer_marks)(),
-            None => Marks::default(),
-        };
-        let found = effects::compared(&case, replayed, |local, remote| differences_but(local, remote, &marks));
+        let own = index.map_or_else(Marks::default, |index| {
+            (running.contract.operations[index].answer_marks)()
+        });
+        let status = case.answer["status"].as_u64().unwrap_or(200);
+        let marks = Marks::of_answer(&own, status, &case.answer["body"]);
+        let found = effects::compared(&case, replayed, |local, remote| differences_but(local, remote, marks));
         Ok(CaseRun {
             differences: found,
             missing: None,

@@ -3,7 +3,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     marker::PhantomData,
+    sync::LazyLock,
 };
+
+use serde_json::Value;
 
 /// How deep marks are looked for in types within types: one that contains itself ends there.
 pub const DEPTH: u8 = 12;
@@ -87,6 +90,24 @@ impl Marks {
         }
         at.ignored = true;
         self
+    }
+
+    /// The marks of an answer with this status and body: `own`, those of the operation's answer, when it succeeded. A problem has
+    /// none, but for one of the way there (`urn:problem-type:way:…`): what was wrong with a request's form is told in words, and
+    /// every side has its own.
+    pub fn of_answer<'a>(own: &'a Self, status: u64, body: &Value) -> &'a Self {
+        static IN_WORDS: LazyLock<Marks> =
+            LazyLock::new(|| Marks::default().field("detail", Marks::default().ignore()));
+        let of_the_way = || {
+            body["type"]
+                .as_str()
+                .is_some_and(|kind| kind.starts_with("urn:problem-type:way:"))
+        };
+        match status {
+            ..400 => own,
+            _ if of_the_way() => &IN_WORDS,
+            _ => Self::NONE,
+        }
     }
 
     pub(super) fn is_ignored(&self) -> bool {

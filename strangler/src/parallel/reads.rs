@@ -167,8 +167,7 @@ impl Comparison<'_> {
                 remote: other.status.into(),
             }];
         }
-        // The marks are those of the answer; a problem has none.
-        let marks = if one.status < 400 { self.marks } else { Marks::NONE };
+        let marks = Marks::of_answer(self.marks, one.status.into(), &one.body);
         differences_but(&one.body, &other.body, marks)
     }
 

@@ -213,16 +213,15 @@ fn turn_round(difference: &mut Difference) {
     };
 }
 
-/// What the contract says of a command's answer; a refusal is no such answer.
+/// What the contract says of a command's answer.
 fn marks<'a>(shared: &'a Shared, recording: &Recording) -> &'a Marks {
     let (When::Command(asked) | When::Query(asked)) = &recording.when else {
         return Marks::NONE;
     };
-    let done = recording.answer["status"].as_u64().is_some_and(|status| status < 400);
-    match shared.contract.operations.iter().position(|o| o.id == asked.operation) {
-        Some(index) if done => shared.marks(index),
-        _ => Marks::NONE,
-    }
+    let index = shared.contract.operations.iter().position(|o| o.id == asked.operation);
+    let own = index.map_or(Marks::NONE, |index| shared.marks(index));
+    let status = recording.answer["status"].as_u64().unwrap_or(200);
+    Marks::of_answer(own, status, &recording.answer["body"])
 }
 
 /// Answer and effects, to be shown beside each other.
