@@ -7,6 +7,7 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use serde_json::Value;
 
 use super::{
@@ -83,13 +84,22 @@ impl Comparison<'_> {
             Ok(seen) => seen,
             Err(verdict) => return verdict,
         };
+        if !first.is_same(&second) {
+            if first.value().is_none() {
+                return Verdict::Dropped(Skip::NotJson);
+            }
+            if second.value().is_none() {
+                return Verdict::CandidateError;
+            }
+        }
         let found = self.differences(&first, &second);
         noise.differed(self.index, &found);
         let telling = self.telling(found);
         if telling.is_empty() && !sample {
             return Verdict::Match;
         }
-        let again = self.ask(self.first, Kept::Yes).await;
+        let kept = if telling.is_empty() { Kept::No } else { Kept::Yes };
+        let again = self.ask(self.first, kept).await;
         if sample && let Ok(again) = &again {
             // The monolith is the measure, whichever side answers.
             let itself = match self.first {
@@ -159,6 +169,9 @@ impl Comparison<'_> {
     }
 
     fn between(&self, one: &Seen, other: &Seen) -> Vec<Difference> {
+        if one.is_same(other) {
+            return Vec::new();
+        }
         if one.status != other.status {
             return vec![Difference {
                 path: String::new(),
@@ -167,8 +180,9 @@ impl Comparison<'_> {
                 remote: other.status.into(),
             }];
         }
-        let marks = Marks::of_answer(self.marks, one.status.into(), &one.body);
-        differences_but(&one.body, &other.body, marks)
+        let [left, right] = [one, other].map(|seen| seen.value().unwrap_or_default());
+        let marks = Marks::of_answer(self.marks, one.status.into(), &left);
+        differences_but(&left, &right, marks)
     }
 
     async fn ask(&self, side: Side, kept: Kept) -> Result<Seen, Verdict> {
@@ -240,33 +254,42 @@ fn touches(one: &str, other: &str) -> bool {
 /// One side's answer, as far as it is compared.
 struct Seen {
     status: u16,
-    body: Value,
+    /// The body as it came. What two sides of one code say is mostly the same to the byte, and then it is never read.
+    raw: Bytes,
     took: Duration,
     /// What the monolith was given for it, when that was recorded.
     case: Option<Value>,
 }
 
 impl Seen {
-    /// `None` when the body is no JSON.
+    /// `None` when the body does not say that it is JSON.
     fn of(answer: &Answered, took: Duration) -> Option<Self> {
         let media = answer.headers.get(http::header::CONTENT_TYPE);
-        let body = match media.and_then(|v| v.to_str().ok()) {
-            _ if answer.body.is_empty() => Value::Null,
-            Some(media) if is_json(media) => serde_json::from_slice(&answer.body).ok()?,
-            _ => return None,
-        };
-        Some(Self {
+        let says_so = media.and_then(|v| v.to_str().ok()).is_some_and(is_json);
+        (answer.body.is_empty() || says_so).then(|| Self {
             status: answer.status.as_u16(),
-            body,
+            raw: answer.body.clone(),
             took,
             case: None,
         })
     }
 
+    fn is_same(&self, other: &Self) -> bool {
+        self.status == other.status && self.raw == other.raw
+    }
+
+    /// `None` when it is no JSON after all.
+    fn value(&self) -> Option<Value> {
+        match self.raw.is_empty() {
+            true => Some(Value::Null),
+            false => serde_json::from_slice(&self.raw).ok(),
+        }
+    }
+
     fn answer(self) -> Answer {
         Answer {
             status: self.status,
-            body: self.body,
+            body: self.value().unwrap_or_default(),
         }
     }
 }
