@@ -1,6 +1,8 @@
 //! What a contract says of itself: its name, its version, its operations. Everything that is not typed is driven by it:
 //! the gateway's table, the switch, the documents, the console and the command line.
 
+use std::collections::BTreeSet;
+
 use http::Method;
 use utoipa::openapi::OpenApi;
 
@@ -37,6 +39,16 @@ impl Contract {
     /// The operations that are never compared, each with the effect that cannot be captured.
     pub fn not_compared(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         self.operations.iter().filter_map(|o| Some((o.id, o.uncaptured?)))
+    }
+
+    /// The names of all fields that are private: a secret, or about a person.
+    pub fn private_fields(&self) -> BTreeSet<String> {
+        let mut names = BTreeSet::new();
+        for operation in self.operations {
+            (operation.answer_marks)().private_fields(&mut names);
+            (operation.input_marks)().private_fields(&mut names);
+        }
+        names
     }
 
     /// The index of the operation with this name (`show`) or id (`catalog.show`).

@@ -128,16 +128,11 @@ impl ParallelRun {
         monolith: Arc<dyn Serve>,
     ) -> (Self, Worker) {
         let (queue, jobs) = mpsc::channel(limits.queue.max(1));
-        let mut private = BTreeSet::new();
-        for operation in contract.operations {
-            (operation.answer_marks)().private_fields(&mut private);
-            (operation.input_marks)().private_fields(&mut private);
-        }
         let shared = Arc::new(Shared {
             contract,
             limits,
             counts: Counts::default(),
-            groups: Groups::new(clock, private),
+            groups: Groups::new(clock, contract.private_fields()),
             noise: Noise::new(contract.operations.len()),
             marks: OnceLock::new(),
             redo: OnceLock::new(),
@@ -189,6 +184,12 @@ impl ParallelRun {
         self.shared
             .noise
             .learned(|index| self.shared.contract.operations[index].id)
+    }
+
+    /// Hides fields of these names, too, before anything is kept: the private ones of the contracts that this module calls and
+    /// hears. It can be said once, before anything is compared.
+    pub fn hide(&self, names: BTreeSet<String>) {
+        self.shared.groups.redactor.also(names);
     }
 
     /// Says until when a group is known and need not be looked at; `None`: it has to be again. Answers whether there is such a

@@ -70,9 +70,17 @@ pub(super) async fn cases(args: CasesArgs, global: &Global) -> Result<(), Failur
         Side::Remote => "remote",
     };
     let client = Client::find(global)?;
-    let (mut told, mut differ) = (Vec::new(), 0_u64);
+    let (mut told, mut differ, mut unread) = (Vec::new(), 0_u64, 0_u64);
     for path in files(&args.paths)? {
-        let (module, case) = read(&path)?;
+        let (module, case) = match read(&path) {
+            Ok(case) => case,
+            Err(Failure::Usage(why)) => {
+                output::message(&why);
+                unread += 1;
+                continue;
+            }
+            Err(failure) => return Err(failure),
+        };
         let address = format!("/control/v1/modules/{}/cases?side={side}", part(&module));
         let run: CaseRun = client.post(&address, &case).await?;
         let holds = run.differences.is_empty() && run.missing.is_none();
@@ -101,6 +109,12 @@ pub(super) async fn cases(args: CasesArgs, global: &Global) -> Result<(), Failur
     }
     if args.output.json {
         output::json(&json!({ "cases": told }))?;
+    }
+    if unread > 0 {
+        return Err(Failure::Usage(format!(
+            "{unread} of {} files cannot be read as cases",
+            told.len() as u64 + unread
+        )));
     }
     match (told.len(), differ) {
         (0, _) => Err(Failure::Usage(

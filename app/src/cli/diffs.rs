@@ -215,7 +215,7 @@ async fn save(
         let path = folder.join(file_name(group));
         let mut lines = serde_json::to_vec_pretty(&file).map_err(|e| Failure::Failed(e.to_string()))?;
         lines.push(b'\n');
-        std::fs::write(&path, lines).map_err(|e| failed(&path, e))?;
+        write_whole(folder, &path, &lines).map_err(|e| failed(&path, e))?;
         saved.push(path.display().to_string());
     }
     if as_json {
@@ -235,6 +235,20 @@ async fn save(
     };
     output::message(&note);
     Ok(())
+}
+
+/// Writes a file whole or not at all, and never through a link that is there.
+fn write_whole(folder: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let draft = folder.join(format!(".{}.draft", std::process::id()));
+    let written = std::fs::File::create_new(&draft).and_then(|mut file| {
+        std::io::Write::write_all(&mut file, bytes)?;
+        file.sync_all()
+    });
+    let done = written.and_then(|()| std::fs::rename(&draft, path));
+    if done.is_err() {
+        _ = std::fs::remove_file(&draft);
+    }
+    done
 }
 
 /// A name that says what it is, the same for the same group: `catalog.show-value-prices-price-amount-1f2e3d4c.json`.

@@ -459,7 +459,16 @@ async fn recordings(
     Body(batch): Body<Batch>,
 ) -> Result<StatusCode, ControlProblem> {
     let running = control.module(&module).map_err(unknown)?;
-    running.switch.parallel().take(batch);
+    let routes = running.switch.routes().all();
+    let mut stages = routes
+        .operations
+        .values()
+        .map(|route| route.stage)
+        .chain([routes.module.stage]);
+    // What was on its way when somebody flipped it is not asked for any more.
+    if stages.any(|stage| stage == Stage::Verify) {
+        running.switch.parallel().take(batch);
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use strangler::{
     Cx, Marks, Principal, Transport,
     compare::{Difference, differences_but},
     effects,
+    parallel::redact::HIDDEN,
     routes::Refusal,
     tape::{Recording, Replayed, ShadowAsk, When},
 };
@@ -96,7 +98,10 @@ impl Control {
         });
         let status = case.answer["status"].as_u64().unwrap_or(200);
         let marks = Marks::of_answer(&own, status, &case.answer["body"]);
-        let found = effects::compared(&case, replayed, |local, remote| differences_but(local, remote, marks));
+        let mut found = effects::compared(&case, replayed, |local, remote| differences_but(local, remote, marks));
+        // What was hidden in the case cannot be had again, nor what was made of it.
+        let hidden = |value: &Value| value.as_str().is_some_and(|text| text.starts_with(HIDDEN));
+        found.retain(|one| !hidden(&one.local) && !hidden(&one.remote));
         Ok(CaseRun {
             differences: found,
             missing: None,

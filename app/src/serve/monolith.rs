@@ -330,6 +330,12 @@ impl House<'_> {
         };
         let (parallel, worker) =
             ParallelRun::new(contract, limits, Arc::new(SystemClock), pool.clone(), server.clone());
+        parallel.hide(
+            modules::MODULES
+                .iter()
+                .flat_map(|m| m.contract.private_fields())
+                .collect(),
+        );
         parallel.with_redo(Arc::new(again.clone()));
         let stop = background.stop().clone();
         background.run(async move {

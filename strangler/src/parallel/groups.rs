@@ -368,7 +368,25 @@ impl Inner {
     }
 }
 
+/// How deep a value may be that is kept: JSON of more than 128 levels is read by few, and it is kept within more JSON.
+const DEEP: u8 = 64;
+
+/// Whether a value has more than so many levels.
+fn is_deeper(value: &Value, levels: u8) -> bool {
+    let Some(below) = levels.checked_sub(1) else {
+        return value.is_array() || value.is_object();
+    };
+    match value {
+        Value::Array(list) => list.iter().any(|one| is_deeper(one, below)),
+        Value::Object(fields) => fields.values().any(|one| is_deeper(one, below)),
+        _ => false,
+    }
+}
+
 fn fits(values: &[&Value]) -> bool {
+    if values.iter().any(|value| is_deeper(value, DEEP)) {
+        return false;
+    }
     values.iter().map(|value| value.to_string().len()).sum::<usize>() <= WHOLE
 }
 
@@ -379,7 +397,7 @@ fn cut(value: Value) -> Value {
         Value::Array(_) | Value::Object(_) => value.to_string(),
         _ => return value,
     };
-    if text.len() <= EXAMPLE {
+    if text.len() <= EXAMPLE && !is_deeper(&value, DEEP) {
         return value;
     }
     let end = (0..=EXAMPLE).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0);

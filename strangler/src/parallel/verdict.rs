@@ -137,7 +137,11 @@ impl Counts {
 
     /// Counts what somebody else had to drop.
     pub(super) fn dropped(&self, skip: Skip, times: u64) {
-        self.dropped[skip as usize].fetch_add(times, Relaxed);
+        // Told by another process: no number of its makes a sum overflow.
+        let times = times.min(u32::MAX.into());
+        let _ = self.dropped[skip as usize].fetch_update(Relaxed, Relaxed, |so_far| {
+            Some(so_far.saturating_add(times).min(1 << 56))
+        });
     }
 
     fn open(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {

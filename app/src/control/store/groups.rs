@@ -147,8 +147,12 @@ impl GroupStore for ControlStore {
                 .map_err(|e| e.to_string())?;
             // A row that an older version wrote differently is found anew, if it still differs.
             let read = rows.into_iter().filter_map(|(detail, answers, case)| {
+                let group = serde_json::from_str(&detail);
+                if let Err(error) = &group {
+                    tracing::warn!(module, %error, "a group of mismatches cannot be read, and is left out");
+                }
                 Some(StoredGroup {
-                    group: serde_json::from_str(&detail).ok()?,
+                    group: group.ok()?,
                     answers: answers
                         .and_then(|text| serde_json::from_str::<Answers>(&text).ok())
                         .map(Into::into),
