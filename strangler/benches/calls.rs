@@ -95,7 +95,14 @@ fn routed(route: Route) -> Arc<dyn Numbers> {
     let (local, stats, way) = (guarded(), stats(), Arc::new(Echo));
     let client = NumbersClient::new(way.clone(), stats.clone());
     let server = Arc::new(NumbersServer::new(local.clone()));
-    let (parallel, worker) = ParallelRun::new(&NUMBERS, ParallelLimits::default(), Arc::new(SystemClock), way, server);
+    let (parallel, worker) = ParallelRun::new(
+        &NUMBERS,
+        ParallelLimits::default(),
+        Arc::new(SystemClock),
+        Arc::new(strangler::parallel::redact::Redactor::of([&NUMBERS])),
+        way,
+        server,
+    );
     // Kept, or the queue is closed.
     std::mem::forget(worker);
     let routes = Arc::new(RouteTable::new(&NUMBERS));

@@ -12,7 +12,6 @@ mod verdict;
 mod writes;
 
 use std::{
-    collections::BTreeSet,
     future::Future,
     pin::Pin,
     sync::{Arc, OnceLock},
@@ -22,7 +21,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use tokio::sync::{Semaphore, mpsc};
 
-pub use groups::{Answer, Answers, Example, Group, GroupKey, GroupStore, Latencies, StoredGroup};
+pub use groups::{Answer, Answers, Example, Group, GroupKey, GroupStore, Latencies};
 pub use noise::{LearnedNoise, wilson};
 pub use verdict::{Open, ParallelSummary, Skip, Verdict};
 
@@ -39,6 +38,7 @@ use crate::{
 use groups::Groups;
 use noise::Noise;
 use reads::Sides;
+use redact::Redactor;
 use verdict::Counts;
 use writes::WriteJob;
 
@@ -118,12 +118,13 @@ pub struct ParallelRun {
 pub type Worker = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl ParallelRun {
-    /// A parallel run that asks the service through `service` and the monolith through `monolith`. The worker has to be
-    /// spawned.
+    /// A parallel run that asks the service through `service` and the monolith through `monolith`, and keeps nothing that
+    /// `redactor` hides. The worker has to be spawned.
     pub fn new(
         contract: &'static Contract,
         limits: ParallelLimits,
         clock: Arc<dyn Clock>,
+        redactor: Arc<Redactor>,
         service: Arc<dyn Transport>,
         monolith: Arc<dyn Serve>,
     ) -> (Self, Worker) {
@@ -132,7 +133,7 @@ impl ParallelRun {
             contract,
             limits,
             counts: Counts::default(),
-            groups: Groups::new(clock, contract.private_fields()),
+            groups: Groups::new(clock, redactor),
             noise: Noise::new(contract.operations.len()),
             marks: OnceLock::new(),
             redo: OnceLock::new(),
@@ -186,12 +187,6 @@ impl ParallelRun {
             .learned(|index| self.shared.contract.operations[index].id)
     }
 
-    /// Hides fields of these names, too, before anything is kept: the private ones of the contracts that this module calls and
-    /// hears. It can be said once, before anything is compared.
-    pub fn hide(&self, names: BTreeSet<String>) {
-        self.shared.groups.redactor.also(names);
-    }
-
     /// Says until when a group is known and need not be looked at; `None`: it has to be again. Answers whether there is such a
     /// group.
     pub fn acknowledge(&self, key: &GroupKey, until: Option<DateTime<Utc>>) -> bool {
@@ -222,7 +217,7 @@ impl ParallelRun {
         if changed.is_empty() && removed.is_empty() {
             return Ok(());
         }
-        let keys: Vec<_> = changed.iter().map(|stored| stored.group.key()).collect();
+        let keys: Vec<_> = changed.iter().map(Group::key).collect();
         let kept = store.save(self.shared.contract.name, changed, removed.clone()).await;
         if kept.is_err() {
             self.shared.groups.put_back(keys, removed);

@@ -70,6 +70,7 @@ fn world(local: InMemory, service: InMemory) -> World {
         &CATALOG,
         ParallelLimits::default(),
         Arc::new(SystemClock),
+        Arc::new(strangler::parallel::redact::Redactor::of([&CATALOG])),
         way.clone(),
         monolith,
     );

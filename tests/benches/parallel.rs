@@ -25,7 +25,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_TYPE};
 use serde_json::{Value, json};
 use strangler::{
     BoxFuture, Contract, Cx, Fault, Principal, Serve, SystemClock, Transport,
-    parallel::{ParallelLimits, ParallelRun},
+    parallel::{ParallelLimits, ParallelRun, redact::Redactor},
     routes::Side,
     wire::{Answered, Ask, Asked},
 };
@@ -286,6 +286,7 @@ async fn verdicts() {
         &CATALOG,
         ParallelLimits::default(),
         Arc::new(SystemClock),
+        Arc::new(Redactor::of([&CATALOG])),
         voice(),
         voice(),
     );

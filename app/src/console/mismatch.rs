@@ -195,10 +195,7 @@ pub(super) async fn show(
             shape: group.shape.clone(),
             latencies: [example.latency_ms.local, example.latency_ms.remote]
                 .map(|ms| ms.map(|ms| format!("{ms:.1} ms"))),
-            known: group
-                .acknowledged_until
-                .filter(|_| group.is_acknowledged(control.clock().now()))
-                .map(Moment),
+            known: group.known_until(control.clock().now()).map(Moment),
             outcome: Said::of(&console, Some(&said)),
             meaning: meaning(group.kind),
             count: grouped(group.count),

@@ -74,10 +74,7 @@ impl GroupRow {
             path: place(&group.path),
             kind,
             shape: group.shape.clone(),
-            known: group
-                .acknowledged_until
-                .filter(|_| group.is_acknowledged(now))
-                .map(Moment),
+            known: group.known_until(now).map(Moment),
             count: grouped(group.count),
             first: Moment(group.first_seen),
             last: Moment(group.last_seen),
@@ -156,7 +153,7 @@ pub(super) async fn show(
             continue;
         };
         noise.extend(diffs.noise);
-        let order = |group: &Group| (group.is_acknowledged(now), Reverse(group.count));
+        let order = |group: &Group| (group.known_until(now).is_some(), Reverse(group.count));
         let groups = diffs.groups.iter();
         rows.extend(groups.map(|group| (order(group), GroupRow::new(name, group, now))));
     }

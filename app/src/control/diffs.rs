@@ -50,7 +50,7 @@ impl DiffQuery {
 /// What somebody says of groups of mismatches.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Said {
+pub struct SaidOfDiffs {
     /// Of which.
     #[serde(default)]
     pub of: DiffQuery,
@@ -109,7 +109,7 @@ impl Control {
     ///
     /// # Errors
     /// As [`Refusal`] says.
-    pub async fn say_of_diffs(&self, module: &str, said: &Said, by: &Principal) -> Result<u64, Refusal> {
+    pub async fn say_of_diffs(&self, module: &str, said: &SaidOfDiffs, by: &Principal) -> Result<u64, Refusal> {
         check_reason(said.why.as_deref())?;
         let running = self.module(module).map_err(Refusal::Wrong)?;
         let to = match (said.forget, said.acknowledged_until) {
@@ -170,20 +170,16 @@ impl Control {
                 () = tokio::time::sleep(KEPT_EVERY) => false,
                 () = self.stop.cancelled() => true,
             };
+            let mut failed = None;
             for running in &self.modules {
-                match running.switch.parallel().keep(&self.store).await {
-                    Ok(()) => failing = false,
-                    Err(why) => {
-                        if !std::mem::replace(&mut failing, true) {
-                            tracing::warn!(
-                                module = running.contract.name,
-                                why,
-                                "mismatches cannot be written down; trying again"
-                            );
-                        }
-                    }
+                if let Err(why) = running.switch.parallel().keep(&self.store).await {
+                    failed = Some((running.contract.name, why));
                 }
             }
+            if let Some((module, why)) = failed.as_ref().filter(|_| !failing) {
+                tracing::warn!(module, why, "mismatches cannot be written down; trying again");
+            }
+            failing = failed.is_some();
             if last {
                 return;
             }

@@ -26,7 +26,7 @@ pub use api::{ControlProblem, Flipped, RECORDINGS_PATH, misread, router};
 pub use calls::{CALLS_PATH, CALLS_SCOPE, Calls};
 pub use cases::{CaseRun, CaseSide};
 pub use chosen::{Chosen, ChosenLetters};
-pub use diffs::{DiffQuery, Diffs, Said as SaidOfDiffs};
+pub use diffs::{DiffQuery, Diffs, SaidOfDiffs};
 pub use extract::{Extracted, Extractor};
 pub use happened::{Happened, happened_subscriptions};
 pub use health::{Health, HealthStatus};

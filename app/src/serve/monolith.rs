@@ -20,7 +20,7 @@ use strangler::{
     calls::{Recorded, Recorder},
     gateway::{Authenticate, Edge, Gateway, GatewayLimits, Mount},
     instances::Registry,
-    parallel::{ParallelLimits, ParallelRun},
+    parallel::{ParallelLimits, ParallelRun, redact::Redactor},
     pool::{HttpClient, Pool, PoolLimits, http_client},
     routes::{RouteTable, Side, Switchboard},
     tape::Deck,
@@ -116,6 +116,7 @@ pub async fn monolith(
         credentials: credentials.clone(),
         recorder: &recorder,
         background: &background,
+        redactor: Arc::new(Redactor::of(MODULES.iter().map(|module| module.contract))),
         peers: Peers::default(),
     };
     let modules = MODULES.iter().map(|module| house.start(module));
@@ -290,6 +291,8 @@ struct House<'a> {
     credentials: Arc<Exchange>,
     recorder: &'a Recorded,
     background: &'a Background,
+    /// Hides what is private in what the parallel runs keep.
+    redactor: Arc<Redactor>,
     peers: Peers,
 }
 
@@ -328,13 +331,13 @@ impl House<'_> {
             timeout: settings.parallel_run.timeout,
             body: settings.parallel_run.body_limit,
         };
-        let (parallel, worker) =
-            ParallelRun::new(contract, limits, Arc::new(SystemClock), pool.clone(), server.clone());
-        parallel.hide(
-            modules::MODULES
-                .iter()
-                .flat_map(|m| m.contract.private_fields())
-                .collect(),
+        let (parallel, worker) = ParallelRun::new(
+            contract,
+            limits,
+            Arc::new(SystemClock),
+            self.redactor.clone(),
+            pool.clone(),
+            server.clone(),
         );
         parallel.with_redo(Arc::new(again.clone()));
         let stop = background.stop().clone();

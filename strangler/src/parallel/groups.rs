@@ -1,7 +1,7 @@
 //! Mismatches in groups: one bug shows as one row, not as ten thousand.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -52,9 +52,9 @@ impl Group {
         }
     }
 
-    /// Whether it need not be looked at.
-    pub fn is_acknowledged(&self, now: DateTime<Utc>) -> bool {
-        self.acknowledged_until.is_some_and(|until| now < until)
+    /// Until when it need not be looked at; `None` when it has to be.
+    pub fn known_until(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.acknowledged_until.filter(|until| now < *until)
     }
 }
 
@@ -123,29 +123,18 @@ pub struct Answer {
     pub body: Value,
 }
 
-/// A group as it is kept over a restart.
-#[derive(Clone, Debug)]
-pub struct StoredGroup {
-    /// The group.
-    pub group: Group,
-    /// [`Example::answers`].
-    pub answers: Option<Arc<Answers>>,
-    /// [`Example::case`].
-    pub case: Option<Arc<Value>>,
-}
-
 /// Where groups are kept over a restart.
 pub trait GroupStore: Send + Sync + 'static {
-    /// Writes these groups of a module, and removes those.
+    /// Writes these groups of a module, with the answers and the case of each example, and removes those.
     fn save<'a>(
         &'a self,
         module: &'a str,
-        groups: Vec<StoredGroup>,
+        groups: Vec<Group>,
         removed: Vec<GroupKey>,
     ) -> BoxFuture<'a, Result<(), String>>;
 
     /// All groups of a module.
-    fn load<'a>(&'a self, module: &'a str) -> BoxFuture<'a, Result<Vec<StoredGroup>, String>>;
+    fn load<'a>(&'a self, module: &'a str) -> BoxFuture<'a, Result<Vec<Group>, String>>;
 }
 
 /// How many groups a module may have. A new one takes the place of one that was not seen for a day; where there is none, it is
@@ -179,15 +168,15 @@ struct Inner {
 /// The groups of a module.
 pub(super) struct Groups {
     clock: Arc<dyn Clock>,
-    pub(super) redactor: Redactor,
+    redactor: Arc<Redactor>,
     inner: Mutex<Inner>,
 }
 
 impl Groups {
-    pub(super) fn new(clock: Arc<dyn Clock>, private: BTreeSet<String>) -> Self {
+    pub(super) fn new(clock: Arc<dyn Clock>, redactor: Arc<Redactor>) -> Self {
         Self {
             clock,
-            redactor: Redactor::new(private),
+            redactor,
             inner: Mutex::default(),
         }
     }
@@ -272,7 +261,7 @@ impl Groups {
         let now = self.clock.now();
         let mut groups: Vec<_> = self.inner().groups.values().cloned().collect();
         groups.sort_by(|a, b| {
-            let key = |g: &Group| (g.is_acknowledged(now), std::cmp::Reverse(g.count));
+            let key = |g: &Group| (g.known_until(now).is_some(), std::cmp::Reverse(g.count));
             key(a).cmp(&key(b)).then_with(|| {
                 (&a.operation, &a.place, a.kind, &a.shape).cmp(&(&b.operation, &b.place, b.kind, &b.shape))
             })
@@ -285,17 +274,12 @@ impl Groups {
     }
 
     /// What changed since this was last asked, and what is gone.
-    pub(super) fn take_changed(&self) -> (Vec<StoredGroup>, Vec<GroupKey>) {
+    pub(super) fn take_changed(&self) -> (Vec<Group>, Vec<GroupKey>) {
         let mut inner = self.inner();
         let changed = std::mem::take(&mut inner.changed);
         let groups = changed.iter().filter_map(|key| inner.groups.get(key)).cloned();
-        let stored = groups.map(|group| StoredGroup {
-            answers: group.example.answers.clone(),
-            case: group.example.case.clone(),
-            group,
-        });
         (
-            stored.collect(),
+            groups.collect(),
             std::mem::take(&mut inner.removed).into_iter().collect(),
         )
     }
@@ -312,15 +296,9 @@ impl Groups {
     }
 
     /// Takes up what an earlier process had found.
-    pub(super) fn restore(&self, stored: Vec<StoredGroup>) {
+    pub(super) fn restore(&self, kept: Vec<Group>) {
         let mut inner = self.inner();
-        for StoredGroup {
-            mut group,
-            answers,
-            case,
-        } in stored.into_iter().take(GROUPS)
-        {
-            (group.example.answers, group.example.case) = (answers, case);
+        for group in kept.into_iter().take(GROUPS) {
             inner.groups.entry(group.key()).or_insert(group);
         }
     }

@@ -3,10 +3,11 @@
 use std::{
     collections::BTreeSet,
     hash::{BuildHasher, RandomState},
-    sync::OnceLock,
 };
 
 use serde_json::Value;
+
+use crate::Contract;
 
 /// What every text begins with that was hidden.
 pub const HIDDEN: &str = "hidden-";
@@ -16,8 +17,6 @@ pub const HIDDEN: &str = "hidden-";
 /// key of the hash is drawn at its start and kept nowhere.
 pub struct Redactor {
     names: BTreeSet<String>,
-    /// Those of other contracts, which a recording may have in what it calls and hears.
-    more: OnceLock<BTreeSet<String>>,
     key: RandomState,
 }
 
@@ -26,14 +25,13 @@ impl Redactor {
     pub fn new(names: BTreeSet<String>) -> Self {
         Self {
             names,
-            more: OnceLock::new(),
             key: RandomState::new(),
         }
     }
 
-    /// Hides fields of these names, too. It can be said once.
-    pub fn also(&self, names: BTreeSet<String>) {
-        drop(self.more.set(names));
+    /// Hides what is private in any of these contracts: a recording has in it what its module calls and hears, too.
+    pub fn of(contracts: impl IntoIterator<Item = &'static Contract>) -> Self {
+        Self::new(contracts.into_iter().flat_map(Contract::private_fields).collect())
     }
 
     /// Whether a field of this name is private: it has the name of a private field, or begins with it as `token_digest` does.
@@ -42,7 +40,7 @@ impl Redactor {
             let rest = field.strip_prefix(name.as_str());
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
         };
-        self.names.iter().chain(self.more.get().into_iter().flatten()).any(is)
+        self.names.iter().any(is)
     }
 
     /// The value that stands at `path` (a JSON pointer), without what is private in it.
@@ -123,7 +121,7 @@ mod tests {
 
     #[test]
     fn private_fields_are_hidden_wherever_they_are_and_equal_ones_stay_equal() {
-        let redactor = Redactor::new(["email", "card"].map(str::to_owned).into());
+        let redactor = Redactor::new(["email", "card", "token"].map(str::to_owned).into());
         let mut value = json!({
             "email": "ada@example.org",
             "rows": [{"state": {"email": "ada@example.org", "name": "Ada"}}, {"email": "bob@example.org"}],
@@ -137,7 +135,6 @@ mod tests {
         assert!(text.contains("Ada"));
         assert_eq!(value["email"], value["rows"][0]["state"]["email"]);
         assert_ne!(value["email"], value["rows"][1]["email"]);
-        redactor.also(["token".to_owned()].into());
         let mut command = json!({
             "target": "/orders?email=ada%40example.org&limit=3",
             "body": "email=ada%40example.org&card=4111&show=x",

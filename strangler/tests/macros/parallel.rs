@@ -18,7 +18,7 @@ use strangler::{
     BoxFuture, Clock, Compared, Contract, Cx, Fault, ManualClock, Principal, Serve, SystemClock, Transport,
     compare::DifferenceKind as Kind,
     contract,
-    parallel::{Group, GroupKey, GroupStore, ParallelLimits, ParallelRun, ParallelSummary, StoredGroup},
+    parallel::{Group, GroupKey, GroupStore, ParallelLimits, ParallelRun, ParallelSummary, redact::Redactor},
     problems,
     routes::Side,
     wire::{Answered, Ask, Asked},
@@ -126,6 +126,7 @@ fn pair(
         &DESK,
         limits,
         Arc::new(SystemClock),
+        Arc::new(Redactor::of([&DESK])),
         Arc::new(Voice(service.clone())),
         Arc::new(Voice(monolith.clone())),
     );
@@ -295,26 +296,21 @@ async fn a_bug_in_every_element_is_one_group() {
 
 /// Groups as they were kept.
 #[derive(Default)]
-struct Kept(Mutex<BTreeMap<String, StoredGroup>>);
+struct Kept(Mutex<BTreeMap<String, Group>>);
 
 fn name(key: &GroupKey) -> String {
     format!("{key:?}")
 }
 
 impl GroupStore for Kept {
-    fn save<'a>(
-        &'a self,
-        _: &'a str,
-        groups: Vec<StoredGroup>,
-        removed: Vec<GroupKey>,
-    ) -> BoxFuture<'a, Result<(), String>> {
+    fn save<'a>(&'a self, _: &'a str, groups: Vec<Group>, removed: Vec<GroupKey>) -> BoxFuture<'a, Result<(), String>> {
         let mut kept = self.0.lock().unwrap();
         removed.iter().for_each(|key| _ = kept.remove(&name(key)));
-        kept.extend(groups.into_iter().map(|stored| (name(&stored.group.key()), stored)));
+        kept.extend(groups.into_iter().map(|group| (name(&group.key()), group)));
         Box::pin(async { Ok(()) })
     }
 
-    fn load<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Vec<StoredGroup>, String>> {
+    fn load<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Vec<Group>, String>> {
         let all = self.0.lock().unwrap().values().cloned().collect();
         Box::pin(async move { Ok(all) })
     }
@@ -347,7 +343,6 @@ async fn groups_are_bounded_and_survive_and_can_be_known_or_forgotten() {
     again.run.keep(&store).await.unwrap();
     assert!(
         store.0.lock().unwrap()[&name(&group.key())]
-            .group
             .acknowledged_until
             .is_some()
     );
@@ -366,6 +361,7 @@ async fn an_old_group_makes_room() {
         &DESK,
         ParallelLimits::default(),
         clock.clone(),
+        Arc::new(Redactor::of([&DESK])),
         Arc::new(Voice(service.clone())),
         Arc::new(Voice(monolith.clone())),
     );

@@ -165,7 +165,14 @@ fn shadowed(
     let server = Arc::new(CatalogServer::new(InMemory::default().guarded(stats())));
     let way = Arc::new(Again { server, instead, hangs });
     let monolith = Arc::new(CatalogServer::new(local.clone()));
-    let (parallel, worker) = ParallelRun::new(&CATALOG, limits, Arc::new(SystemClock), way.clone(), monolith);
+    let (parallel, worker) = ParallelRun::new(
+        &CATALOG,
+        limits,
+        Arc::new(SystemClock),
+        Arc::new(strangler::parallel::redact::Redactor::of([&CATALOG])),
+        way.clone(),
+        monolith,
+    );
     let routes = Arc::new(RouteTable::new(&CATALOG));
     routes.set(ModuleRoutes {
         module: Route::at(Stage::Shadow),

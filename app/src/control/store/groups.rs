@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 use strangler::{
     BoxFuture,
-    parallel::{Answers, GroupKey, GroupStore, StoredGroup},
+    parallel::{Answers, Group, GroupKey, GroupStore},
 };
 use strangler_store::{Query, StoreError, Write};
 
@@ -107,15 +107,15 @@ impl GroupStore for ControlStore {
     fn save<'a>(
         &'a self,
         module: &'a str,
-        groups: Vec<StoredGroup>,
+        groups: Vec<Group>,
         removed: Vec<GroupKey>,
     ) -> BoxFuture<'a, Result<(), String>> {
-        let row = |stored: StoredGroup| -> Result<Row, serde_json::Error> {
+        let row = |group: Group| -> Result<Row, serde_json::Error> {
             Ok((
-                text(stored.group.key()),
-                serde_json::to_string(&stored.group)?,
-                stored.answers.map(|a| serde_json::to_string(&*a)).transpose()?,
-                stored.case.map(|c| serde_json::to_string(&*c)).transpose()?,
+                text(group.key()),
+                serde_json::to_string(&group)?,
+                group.example.answers.map(|a| serde_json::to_string(&*a)).transpose()?,
+                group.example.case.map(|c| serde_json::to_string(&*c)).transpose()?,
             ))
         };
         let groups = groups.into_iter().map(row).collect::<Result<Vec<_>, _>>();
@@ -134,7 +134,7 @@ impl GroupStore for ControlStore {
         })
     }
 
-    fn load<'a>(&'a self, module: &'a str) -> BoxFuture<'a, Result<Vec<StoredGroup>, String>> {
+    fn load<'a>(&'a self, module: &'a str) -> BoxFuture<'a, Result<Vec<Group>, String>> {
         Box::pin(async move {
             let asked = GroupsOf {
                 module: module.to_owned(),
@@ -147,19 +147,16 @@ impl GroupStore for ControlStore {
                 .map_err(|e| e.to_string())?;
             // A row that an older version wrote differently is found anew, if it still differs.
             let read = rows.into_iter().filter_map(|(detail, answers, case)| {
-                let group = serde_json::from_str(&detail);
+                let group = serde_json::from_str::<Group>(&detail);
                 if let Err(error) = &group {
                     tracing::warn!(module, %error, "a group of mismatches cannot be read, and is left out");
                 }
-                Some(StoredGroup {
-                    group: group.ok()?,
-                    answers: answers
-                        .and_then(|text| serde_json::from_str::<Answers>(&text).ok())
-                        .map(Into::into),
-                    case: case
-                        .and_then(|text| serde_json::from_str::<Value>(&text).ok())
-                        .map(Into::into),
-                })
+                let mut group = group.ok()?;
+                let read = answers.and_then(|text| serde_json::from_str::<Answers>(&text).ok());
+                group.example.answers = read.map(Into::into);
+                let read = case.and_then(|text| serde_json::from_str::<Value>(&text).ok());
+                group.example.case = read.map(Into::into);
+                Some(group)
             });
             Ok(read.collect())
         })
